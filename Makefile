@@ -1,0 +1,51 @@
+# What a contributor types. Everything runs from a virtual environment that is made when it is missing.
+PYTHON ?= python3
+VENV ?= .venv
+QUICKSTART ?= quickstart
+BIN := $(VENV)/bin
+
+.PHONY: help quickstart test check docs style clean
+
+help:
+	@echo "make quickstart  train a small network on drawn data and predict with it, in minutes"
+	@echo "make test        run all tests"
+	@echo "make check       lint, format, types, layers and docs, as CI does"
+	@echo "make docs        show the documentation at http://127.0.0.1:8000"
+	@echo "make style       mend what the linter and the formatter can mend"
+	@echo "make clean       remove what these commands made, the virtual environment apart"
+
+quickstart: $(VENV)/.installed
+	$(BIN)/python examples/quickstart.py $(QUICKSTART)
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -n logical --maxprocesses 4
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/mkdocs build --strict --site-dir site
+
+docs: $(VENV)/.installed-docs
+	$(BIN)/mkdocs serve --strict
+
+style: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf build dist site quickstart .*_cache .hypothesis .coverage
+	find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# An empty file for each extra that is installed, so that a second call has nothing to do.
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.installed-%: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $@
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)

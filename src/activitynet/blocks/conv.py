@@ -1,0 +1,75 @@
+"""The convolution that everything is made of, alone and with its normalisation and activation."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor, nn
+
+from activitynet.blocks.activation import make_activation
+from activitynet.blocks.norm import make_norm
+
+
+def conv2d(
+    in_channels: int, out_channels: int, kernel_size: int, *, stride: int = 1, groups: int = 1
+) -> nn.Conv2d:
+    """Make a bias-free convolution, padded alike on all sides by half its kernel.
+
+    Its weights are drawn for ReLU-like activations from the fan-out (He et al. 2015,
+    https://arxiv.org/abs/1502.01852), each group of a grouped convolution counted for itself.
+
+    Args:
+        in_channels: The channels that come in.
+        out_channels: The channels that go out.
+        kernel_size: The side of the kernel, odd.
+        stride: The step of the kernel.
+        groups: The groups that the channels are split in; ``in_channels`` makes it depthwise.
+    """
+    conv = nn.Conv2d(
+        in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2, groups=groups, bias=False
+    )
+    fan_out = kernel_size**2 * out_channels / groups
+    nn.init.normal_(conv.weight, std=math.sqrt(2 / fan_out))
+    return conv
+
+
+class ConvNormAct(nn.Module):
+    """A convolution, a normalisation and, unless ``act`` is `None`, an activation.
+
+    Args:
+        in_channels: The channels that come in.
+        out_channels: The channels that go out.
+        kernel_size: The side of the kernel, odd.
+        stride: The step of the kernel.
+        groups: The groups of the convolution (see `conv2d`).
+        act: A name of `ACTIVATIONS`, or `None` for no activation.
+        norm: ``"group"`` or ``"batch"`` (see `make_norm`).
+        eps: What the normalisation adds to the variance.
+
+    Shapes:
+        ``(batch, in_channels, h, w)`` to ``(batch, out_channels, ⌈h / stride⌉, ⌈w / stride⌉)``.
+
+    Raises:
+        ModelError: An unknown activation or normalisation.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        stride: int = 1,
+        groups: int = 1,
+        act: str | None,
+        norm: str,
+        eps: float = 1e-5,
+    ) -> None:
+        super().__init__()
+        self.conv = conv2d(in_channels, out_channels, kernel_size, stride=stride, groups=groups)
+        self.norm = make_norm(norm, out_channels, eps=eps)
+        self.act = nn.Identity() if act is None else make_activation(act)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the activated features."""
+        return self.act(self.norm(self.conv(x)))

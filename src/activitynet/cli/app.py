@@ -1,0 +1,113 @@
+"""The command itself: what it is made of, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from activitynet import __version__
+from activitynet.cli.evaluate import evaluate
+from activitynet.cli.models import models
+from activitynet.cli.output import logging_to_stderr, printable
+from activitynet.cli.predict import predict
+from activitynet.cli.sample_data import sample_data
+from activitynet.cli.train import training_command
+from activitynet.errors import ActivityNetError
+
+BAD_INPUT = 2
+CRASHED = 70  # EX_SOFTWARE of sysexits.h: apart from 1, which says that some photos could not be read
+INTERRUPTED = 128 + signal.SIGINT
+READER_GONE = 128 + 13  # SIGPIPE, which not every system names
+
+# typer carries click's exceptions under another module name in each of its releases.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+_app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@_app.callback(invoke_without_command=True)
+def _activitynet(
+    context: typer.Context,
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Tells, from one still photo, what a person is doing."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+_app.command("train", help="Train a network on a folder of labelled photos.")(training_command("fit"))
+_app.command("fine-tune", help="Adapt a pretrained network: fit its head first, then the rest, gently.")(
+    training_command("fine_tune")
+)
+_app.command("evaluate")(evaluate)
+_app.command("predict")(predict)
+_app.command("models")(models)
+_app.command("sample-data")(sample_data)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command.
+
+    Args:
+        arguments: What stands behind `activitynet` on the command line.
+
+    Returns:
+        The exit code: 0 is success; 1, at least one photo could not be read; 2, the input is at fault, and
+        one line on stderr says how; 70, a fault of this program, with its traceback; 130, interrupted;
+        141, whoever read the output has gone.
+    """
+    command = typer.main.get_command(_app)
+    try:
+        with logging_to_stderr(), command.make_context("activitynet", list(arguments)) as context:
+            code = command.invoke(context)
+        sys.stdout.flush()  # here, where a reader that has gone can still be noticed
+    except typer.Exit as end:
+        return end.exit_code
+    except (_UsageError, ActivityNetError) as error:
+        _print_error(error)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # What is still buffered would raise once more when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return READER_GONE
+    except Exception:
+        traceback.print_exc()
+        return CRASHED
+    return code if isinstance(code, int) else 0
+
+
+def _print_error(error: Exception) -> None:
+    message, hint = str(error), ""
+    if isinstance(error, _UsageError):
+        message = error.format_message().rstrip(".") + "."  # type: ignore[attr-defined]
+        if (context := getattr(error, "ctx", None)) is not None:
+            hint = f" See '{context.command_path} --help'."
+    lines = [printable(line) for line in message.splitlines()]
+    print("error: " + "\n".join(lines) + hint, file=sys.stderr)
+
+
+def main() -> None:
+    """Run the command on the arguments of this process, and end it with the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,42 @@
+"""`activitynet evaluate`: the scores of trained weights, class by class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.cells import cell_len
+from rich.table import Column
+
+import activitynet
+from activitynet.cli.output import RowPrinter, print_json, printable
+
+
+def evaluate(
+    weights: Annotated[Path, typer.Argument(metavar="WEIGHTS", help="Weights folder, such as RUN/model.")],
+    data: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATA", help="Folder with one folder a class, split into train/ and val/ or not."
+        ),
+    ],
+    split: Annotated[str, typer.Option(help="train, val, test, or all.")] = "val",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
+) -> None:
+    """Score trained weights on labelled photos."""
+    scores = activitynet.Classifier.load(weights).evaluate(data, split=split)
+    if as_json:
+        print_json(scores.to_dict())
+        return
+    present = [entry for entry in scores.classes if entry.support]
+    printer = RowPrinter(
+        Column("class", width=max(cell_len(printable(entry.name)) for entry in present)),
+        *(Column(name, width=9, justify="right") for name in ("photos", "precision", "recall", "F1")),
+    )
+    for entry in present:
+        rates = (f"{rate:.3f}" for rate in (entry.precision, entry.recall, entry.f1))
+        printer.row(entry.name, str(entry.support), *rates)
+    if absent := [entry.name for entry in scores.classes if not entry.support]:
+        print(f"without photos: {printable(', '.join(absent))}")
+    print(scores.summary())

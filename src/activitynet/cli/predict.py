@@ -1,0 +1,92 @@
+"""`activitynet predict`: what is in photos, one row each, as they come."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.cells import cell_len
+from rich.table import Column
+
+import activitynet
+from activitynet.cli.output import RowPrinter, print_json, printable
+
+SOME_FAILED = 1
+
+_Print = Callable[["activitynet.Prediction"], None]
+
+
+def predict(
+    *,
+    photos: Annotated[list[str], typer.Argument(metavar="PHOTO", help="Photos, folders or globs.")],
+    weights: Annotated[Path, typer.Option(metavar="FOLDER", help="Weights folder, such as RUN/model.")],
+    top: Annotated[int, typer.Option(min=1, help="How many guesses to list for a photo.")] = 5,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a line of JSON for each photo, with its exact name.")
+    ] = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Print CSV; what does not print in a name is escaped.")
+    ] = False,
+    allow_urls: Annotated[
+        bool, typer.Option("--allow-urls", help="Fetch photos given as http(s) URLs.")
+    ] = False,
+) -> int:
+    """Say what is in photos. The exit code is 1 when one of them could not be read."""
+    if as_json and as_csv:
+        raise typer.BadParameter("choose one of --json and --csv.", param_hint="--csv")
+    classifier = activitynet.Classifier.load(weights)
+    classes = classifier.classes or ()
+    top = min(top, len(classes))
+    show = _json if as_json else _csv_printer(top) if as_csv else _row_printer(classes, top)
+    seen = failed = 0
+    for prediction in classifier.predict(photos, top=top, allow_urls=allow_urls):
+        show(prediction)
+        seen += 1
+        failed += prediction.error is not None
+    if failed:
+        print(f"{failed} of {seen} photos could not be read.", file=sys.stderr)
+    return SOME_FAILED if failed else 0
+
+
+def _json(prediction: activitynet.Prediction) -> None:
+    print_json(prediction.to_dict(), indent=None)
+
+
+def _csv_printer(top: int) -> _Print:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    ranks = ("" if rank == 1 else f"_{rank}" for rank in range(1, top + 1))
+    writer.writerow(
+        ["source", "error", *(f"{name}{rank}" for rank in ranks for name in ("label", "probability"))]
+    )
+
+    def show(prediction: activitynet.Prediction) -> None:
+        guesses = [cell for label, probability in prediction.top for cell in (printable(label), probability)]
+        guesses += [""] * (2 * top - len(guesses))
+        writer.writerow([printable(prediction.source), printable(prediction.error or ""), *guesses])
+
+    return show
+
+
+def _row_printer(classes: tuple[str, ...], top: int) -> _Print:
+    widest = max(cell_len(printable(name)) for name in (*classes, "label"))
+    columns = [
+        Column("photo", ratio=3, overflow="fold"),
+        Column("label", width=min(widest, 30), overflow="fold"),
+        Column("probability", width=len("probability"), justify="right"),
+        Column("then" if top > 1 else "", ratio=4, overflow="fold"),
+    ]
+    printer = RowPrinter(*columns)
+
+    def show(prediction: activitynet.Prediction) -> None:
+        if prediction.error is not None:
+            printer.row(prediction.source, "–", "–", prediction.error, style="red")
+            return
+        (label, probability), *others = prediction.top
+        then = ", ".join(f"{name} {share:.1%}" for name, share in others)
+        printer.row(prediction.source, label, f"{probability:.1%}", then)
+
+    return show

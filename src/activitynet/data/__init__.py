@@ -1,0 +1,1 @@
+"""Photos in, tensors out: safe decoding, folders with labels, preprocessing and augmentation."""

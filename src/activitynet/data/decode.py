@@ -1,0 +1,223 @@
+"""Bytes of any origin to an upright RGB image, or one clear error."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import struct
+import threading
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from PIL import Image, ImageFile
+
+from activitynet.errors import ImageError
+
+MAX_PIXELS = 178_956_970
+"""Most pixels of a photo: the size from which Pillow suspects a decompression bomb and refuses."""
+
+# Only formats whose decoders are part of Pillow: EPS, for one, would start a program.
+_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "PPM", "AVIF")
+_READABLE = "JPEG, PNG, GIF, WebP, BMP, TIFF, PPM or AVIF"
+
+_EXIF_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+Image.init()  # registers the decoders, once and before any thread looks for one
+_warnings_lock = threading.Lock()
+
+
+def decode_image(
+    source: str | os.PathLike[str] | bytes | Image.Image,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    name: str | None = None,
+) -> Image.Image:
+    """Decode a photo into an upright image of mode RGB.
+
+    EXIF orientation is applied, transparency is laid over white, 16-bit grey is scaled to 8 bits, and
+    of an animation the first frame is taken.
+
+    Args:
+        source: A file's path, a file's bytes, or an image that is open already (left as it is).
+        max_pixels: Refuse a photo with more pixels than this, before it is decoded. Pillow's own bound
+            holds as well.
+        name: What an error calls the photo; by default its path.
+
+    Raises:
+        ImageError: The photo is missing, empty, truncated, too large or not an image.
+    """
+    return _decode(source, name or _name(source), max_pixels, draft=False)
+
+
+def verify_image(path: str | os.PathLike[str]) -> None:
+    """Check that a photo can be decoded, at a fraction of the cost.
+
+    All of the file is read, but a JPEG is only rebuilt at an eighth of its size.
+
+    Raises:
+        ImageError: As for `decode_image`.
+    """
+    _decode(path, _name(path), MAX_PIXELS, draft=True)
+
+
+def _name(source: str | os.PathLike[str] | bytes | Image.Image) -> str:
+    if isinstance(source, bytes):
+        return "bytes"
+    if isinstance(source, Image.Image):
+        return os.fsdecode(getattr(source, "filename", "")) or "image"
+    return os.fsdecode(source)
+
+
+def _decode(
+    source: str | os.PathLike[str] | bytes | Image.Image, name: str, max_pixels: int, *, draft: bool
+) -> Image.Image:
+    try:
+        if isinstance(source, Image.Image):
+            return _finish(source, name, max_pixels)
+        with _open_file(source, name) as file:
+            strict = _StrictReader(file)
+            image = _identify(strict, name)
+            if draft:
+                image.draft("RGB", (1, 1))
+            strict.decoding = True
+            return _finish(image, name, max_pixels)
+    except ImageError:
+        raise
+    except Exception as error:  # damaged or hostile bytes make decoders raise errors of any kind
+        raise ImageError(f"cannot read photo {name!r}: {_why(error)}") from error
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:  # from the system, not from a decoder
+        return f"{error.strerror}. Check the path and its permissions."
+    if isinstance(error, MemoryError):
+        return "it does not fit in memory. Scale it down."
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return f"it is damaged or truncated ({reason}). Copy or export it again."
+
+
+def _open_file(source: str | os.PathLike[str] | bytes, name: str) -> IO[bytes]:
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
+    path = Path(source)
+    if path.is_dir():
+        raise ImageError(f"cannot read photo {name!r}: it is a folder. Give a file in it.")
+    if path.exists() and not path.is_file():
+        raise ImageError(f"cannot read photo {name!r}: it is not a regular file. Copy it to one.")
+    return path.open("rb")
+
+
+class _StrictReader:
+    """A file that refuses to be read past its end while an image is being decoded.
+
+    Pillow does so itself, unless some other library has set ``ImageFile.LOAD_TRUNCATED_IMAGES``.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.decoding = False
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        if self.decoding and not data and size != 0:
+            raise OSError("the file ends too early")
+        return data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+def _identify(file: Any, name: str) -> ImageFile.ImageFile:
+    """Read an image's header.
+
+    This is what ``Image.open`` does, without its warning about large photos: no filter can silence
+    that for one thread alone, and `_finish` has its own bound.
+    """
+    start = file.read(16)
+    if not start:
+        raise ImageError(f"cannot read photo {name!r}: it is empty. Copy or download it again.")
+    for image_format in _FORMATS:
+        factory, accepts = Image.OPEN.get(image_format, (None, None))
+        if factory is None or (accepts is not None and accepts(start) is not True):
+            continue
+        file.seek(0)
+        with contextlib.suppress(SyntaxError, IndexError, TypeError, struct.error):
+            return factory(file, "")
+    raise ImageError(
+        f"cannot read photo {name!r}: it is not a {_READABLE} image, or its header is damaged. "
+        f"Convert it, or remove it."
+    )
+
+
+def _finish(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
+    width, height = image.size
+    if width * height > max_pixels:
+        raise ImageError(
+            f"cannot read photo {name!r}: it has {width} x {height} pixels, and at most {max_pixels} in all "
+            f"are read. Scale it down."
+        )
+    with _without_size_warning(image):
+        image.load()
+    orientation = _orientation(image)
+    image = _to_rgb(image)
+    return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
+
+
+@contextlib.contextmanager
+def _without_size_warning(image: Image.Image) -> Iterator[None]:
+    """Silence Pillow's warning about a large photo (some decoders repeat it when loading)."""
+    # Filters are shared by all threads, so they are touched only where the warning can come.
+    if image.width * image.height <= MAX_PIXELS // 2:
+        yield
+        return
+    with _warnings_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_EXIF_ORIENTATION, 1))
+    except Exception:  # damaged EXIF does not damage the picture: it is taken as it stands
+        return 1
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        return _scaled_grey(image).convert("RGB")
+    if image.mode in {"La", "RGBa"}:  # premultiplied: the one conversion there is
+        image = image.convert(image.mode.upper())
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _scaled_grey(image: Image.Image) -> Image.Image:
+    """Scale grey of more than 8 bits to 8 bits, where Pillow would clip it."""
+    values = np.nan_to_num(np.asarray(image, dtype=np.float32))
+    if image.mode.startswith("I;16"):
+        white = 65535.0
+    elif image.mode == "I":  # 32 bits that hold 16 as a rule
+        white = max(65535.0, float(values.max()))
+    else:  # the range of floats is not written anywhere: take the customary one that holds them
+        peak = float(values.max())
+        white = next((limit for limit in (1.0, 255.0, 65535.0) if peak <= limit), peak)
+    grey = Image.fromarray((values.clip(0, white) * (255.0 / white)).round().astype(np.uint8))
+    if isinstance(key := image.info.get("transparency"), int):
+        grey.paste(255, mask=Image.fromarray(np.asarray(image) == key))
+    return grey

@@ -1,0 +1,159 @@
+"""Whatever someone wants predicted, as a stream of named photos."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from activitynet.data.decode import decode_image
+from activitynet.data.download import fetch, is_url
+from activitynet.data.folders import is_folder, is_photo, natural_key, walk_files
+from activitynet.errors import DataError, ImageError
+
+NamedPhoto = tuple[str, Callable[[], Image.Image]]
+
+
+def iter_photos(inputs: Any, *, allow_urls: bool = False) -> Iterator[NamedPhoto]:
+    """Yield each photo of the input as its name and a function that opens it.
+
+    Nothing is opened before its function is called, and nothing raises before that: a photo that
+    cannot be had (a missing file, an empty folder, a pattern that matches nothing) is an item whose
+    function raises, so that a stream goes on.
+
+    Args:
+        inputs: A path to a file; a folder, which gives the photos below it in natural order; a glob
+            pattern (``**`` matches folders at any depth; an existing path is never taken for a
+            pattern); an http(s) URL; the bytes of a file; a PIL image; a numpy array of shape (H, W),
+            (H, W, 3) or (H, W, 4) or a torch tensor of shape (H, W) or (3, H, W), either of uint8 or
+            of floats in [0, 1]; or an iterable that mixes all these.
+        allow_urls: Fetch URLs; otherwise each is an item whose function raises.
+
+    Yields:
+        ``(name, open)``: the path or URL as given, or for nameless input its kind and position, such
+        as ``"bytes[3]"``; ``open()`` returns an upright image of mode RGB or raises `ImageError`.
+    """
+    for position, item in enumerate(_leaves(inputs)):
+        if isinstance(item, str | os.PathLike):
+            yield from _from_text(os.fsdecode(item), allow_urls=allow_urls)
+        elif isinstance(item, Image.Image):
+            name = os.fsdecode(getattr(item, "filename", "")) or f"image[{position}]"
+            yield name, _decoder(item, name)
+        elif isinstance(item, bytes | bytearray | memoryview):
+            name = f"bytes[{position}]"
+            yield name, _decoder(bytes(item), name)
+        elif isinstance(item, np.ndarray):
+            name = f"array[{position}]"
+            yield name, _array_opener(item, name)
+        elif isinstance(item, torch.Tensor):
+            name = f"tensor[{position}]"
+            yield name, _tensor_opener(item, name)
+        else:
+            name = f"{type(item).__name__}[{position}]"
+            yield (
+                name,
+                _refusal(name, "this is no photo. Give a path, URL, bytes, PIL image, array or tensor."),
+            )
+
+
+def _leaves(inputs: Any) -> Iterator[Any]:
+    single = str | os.PathLike | bytes | bytearray | memoryview | Image.Image | np.ndarray | torch.Tensor
+    # An open file is iterable too, but by lines.
+    if isinstance(inputs, single) or not isinstance(inputs, Iterable) or hasattr(inputs, "read"):
+        yield inputs
+    else:
+        for item in inputs:
+            yield from _leaves(item)
+
+
+def _from_text(text: str, *, allow_urls: bool) -> Iterator[NamedPhoto]:
+    if is_url(text):
+        if allow_urls:
+            yield text, lambda: decode_image(fetch(text), name=text)
+        else:
+            yield text, _refusal(text, "fetching URLs is off. Pass allow_urls=True.")
+        return
+    if is_folder(text):
+        yield from _from_folder(text, Path(text))
+    elif glob.has_magic(text) and not os.path.lexists(text):
+        matches = glob.iglob(text, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
+        files = sorted((match for match in matches if not is_folder(match)), key=natural_key)
+        for file in files:
+            yield file, _decoder(file, file)
+        if not files:
+            yield text, _refusal(text, "no file matches this pattern. Check it, and quote it in a shell.")
+    else:
+        yield text, _decoder(text, text)
+
+
+def _from_folder(text: str, folder: Path) -> Iterator[NamedPhoto]:
+    empty = True
+    try:
+        for file in filter(is_photo, walk_files(folder)):
+            empty = False
+            yield str(file), _decoder(file, str(file))
+    except DataError as error:
+        yield text, _refusal(text, str(error))
+        return
+    if empty:
+        yield text, _refusal(text, "the folder holds no photos. Check the path.")
+
+
+def _decoder(source: str | Path | bytes | Image.Image, name: str) -> Callable[[], Image.Image]:
+    return lambda: decode_image(source, name=name)
+
+
+def _refusal(name: str, reason: str) -> Callable[[], Image.Image]:
+    def refuse() -> Image.Image:
+        raise ImageError(f"cannot read photo {name!r}: {reason}")
+
+    return refuse
+
+
+def _tensor_opener(tensor: torch.Tensor, name: str) -> Callable[[], Image.Image]:
+    def open_tensor() -> Image.Image:
+        if tensor.ndim not in (2, 3) or (tensor.ndim == 3 and tensor.shape[0] != 3):
+            raise ImageError(
+                f"cannot read photo {name!r}: a tensor must have shape (3, H, W) or (H, W), not "
+                f"{tuple(tensor.shape)}. Give a batch as a list."
+            )
+        plain = tensor.detach().cpu()
+        if plain.is_floating_point():
+            plain = plain.float()  # numpy has no bfloat16
+        return _from_array(plain.numpy() if plain.ndim == 2 else plain.permute(1, 2, 0).numpy(), name)
+
+    return open_tensor
+
+
+def _array_opener(array: np.ndarray, name: str) -> Callable[[], Image.Image]:
+    def open_array() -> Image.Image:
+        if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
+            raise ImageError(
+                f"cannot read photo {name!r}: an array must have shape (H, W), (H, W, 3) or (H, W, 4), not "
+                f"{array.shape}. Give a batch as a list."
+            )
+        return _from_array(array, name)
+
+    return open_array
+
+
+def _from_array(array: np.ndarray, name: str) -> Image.Image:
+    if array.size == 0:
+        raise ImageError(f"cannot read photo {name!r}: it has no pixels (shape {array.shape}).")
+    if np.issubdtype(array.dtype, np.floating):
+        if not (array.min() >= 0 and array.max() <= 1):  # so written, NaN is refused as well
+            raise ImageError(
+                f"cannot read photo {name!r}: floats must lie in [0, 1]. Divide them, or give uint8."
+            )
+        array = (array * 255).round().astype(np.uint8)
+    elif array.dtype != np.uint8:
+        raise ImageError(
+            f"cannot read photo {name!r}: its type must be uint8 or floating point, not {array.dtype}."
+        )
+    return decode_image(Image.fromarray(np.ascontiguousarray(array)), name=name)

@@ -1,0 +1,143 @@
+"""The one way in which a photo becomes a model's input, in evaluation, prediction and export."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal, get_args
+
+import torch
+import torchvision.transforms.v2.functional as F
+from PIL import Image
+from torch import nn
+from torchvision.transforms import InterpolationMode
+
+from activitynet.data.fields import are_numbers, check_choice, fields_from_json, fields_to_json, is_number
+from activitynet.errors import DataError
+
+Resize = Literal["crop", "squash", "pad"]
+Interpolation = Literal["bicubic", "bilinear"]
+
+MAX_SIZE = 4096
+"""Longest side, in pixels, that a model's input may have."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocess:
+    """Turns an RGB photo into a normalised tensor, always in the same way.
+
+    Attributes:
+        size: Height and width of the result in pixels, each 1 to 4096.
+        resize: ``"crop"`` keeps the shape of things and cuts out the centre, ``"squash"`` stretches the
+            whole photo to the size, ``"pad"`` fits the whole photo in and fills the rest with the mean
+            colour.
+        crop_pct: For ``"crop"``: the share, in (0, 1], of the photo's largest centred rectangle of the
+            target's shape that is kept.
+        interpolation: ``"bicubic"`` or ``"bilinear"``.
+        antialias: Smooth before shrinking.
+        mean: Mean of each channel, for pixel values in [0, 1].
+        std: Standard deviation of each channel, for pixel values in [0, 1].
+
+    Raises:
+        DataError: A value outside its range.
+    """
+
+    size: tuple[int, int] = (224, 224)
+    resize: Resize = "crop"
+    crop_pct: float = 0.875
+    interpolation: Interpolation = "bicubic"
+    antialias: bool = True
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+    def __post_init__(self) -> None:
+        size = self.size
+        if not (
+            are_numbers(size, 2) and all(isinstance(side, int) and 1 <= side <= MAX_SIZE for side in size)
+        ):
+            raise DataError(f"size must be two whole numbers from 1 to {MAX_SIZE}, got {size!r}.")
+        check_choice("resize", self.resize, get_args(Resize))
+        check_choice("interpolation", self.interpolation, get_args(Interpolation))
+        if not (is_number(self.crop_pct) and 0 < self.crop_pct <= 1):
+            raise DataError(f"crop_pct must lie in (0, 1], got {self.crop_pct!r}.")
+        if not isinstance(self.antialias, bool):
+            raise DataError(f"antialias must be true or false, got {self.antialias!r}.")
+        if not are_numbers(self.mean, 3):
+            raise DataError(f"mean must be three numbers, got {self.mean!r}.")
+        if not are_numbers(self.std, 3) or min(self.std) <= 0:
+            raise DataError(f"std must be three numbers greater than 0, got {self.std!r}.")
+
+    def __call__(self, image: Image.Image) -> torch.Tensor:
+        """Turn a PIL image of mode RGB into a float32 tensor of shape (3, height, width)."""
+        normal = self.normalize(self._resized(F.pil_to_tensor(image)))
+        height, width = (self.size[0] - normal.shape[1], self.size[1] - normal.shape[2])
+        if height == width == 0:
+            return normal
+        # Padded when normal: 0 is the mean colour.
+        return F.pad(normal, [width // 2, height // 2, width - width // 2, height - height // 2], fill=0.0)
+
+    def normalize(self, image: torch.Tensor) -> torch.Tensor:
+        """Scale a uint8 tensor (3, H, W) to [0, 1], then by the mean and deviation, as float32."""
+        scaled = F.to_dtype(image, torch.float32, scale=True)
+        return F.normalize(scaled, list(self.mean), list(self.std)).contiguous()
+
+    def _resized(self, image: torch.Tensor) -> torch.Tensor:
+        """Cut and resize in one step, so that no photo, however long and thin, needs much memory."""
+        height, width = image.shape[-2:]
+        box_height, box_width = height, width
+        new_height, new_width = self.size
+        if self.resize == "crop":
+            scale = self.crop_pct * min(height / new_height, width / new_width)
+            box_height = min(height, max(1, round(new_height * scale)))
+            box_width = min(width, max(1, round(new_width * scale)))
+        elif self.resize == "pad":
+            scale = min(new_height / height, new_width / width)
+            new_height = max(1, round(height * scale))
+            new_width = max(1, round(width * scale))
+        return F.resized_crop(
+            image,
+            top=(height - box_height) // 2,
+            left=(width - box_width) // 2,
+            height=box_height,
+            width=box_width,
+            size=[new_height, new_width],
+            interpolation=InterpolationMode(self.interpolation),
+            antialias=self.antialias,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain JSON values."""
+        return fields_to_json(self)
+
+    @classmethod
+    def from_dict(cls, value: object) -> Preprocess:
+        """Make one from what `to_dict` returned.
+
+        Raises:
+            DataError: A field is unknown, missing or outside its range.
+        """
+        return cls(**fields_from_json(cls, value))
+
+    @classmethod
+    def from_model(
+        cls, model: nn.Module, *, size: int | tuple[int, int] | None = None, resize: Resize = "crop"
+    ) -> Preprocess:
+        """Make the preprocessing that a model was trained with, as far as its configuration tells.
+
+        Args:
+            model: A model that keeps timm's contract: its ``pretrained_cfg`` is read.
+            size: Side, or height and width, of the input; by default the model's own.
+            resize: How a photo is brought to that size.
+
+        Raises:
+            DataError: The size, or something in the model's configuration, is outside its range.
+        """
+        config: dict[str, Any] = getattr(model, "pretrained_cfg", None) or {}
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name in ("crop_pct", "interpolation", "mean", "std")
+            if (value := config.get(name)) is not None
+        }
+        if size is None:
+            _, height, width = config.get("input_size") or (3, *cls.size)
+            size = (height, width)
+        return cls(size=(size, size) if isinstance(size, int) else size, resize=resize, **values)

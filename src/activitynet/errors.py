@@ -1,0 +1,40 @@
+"""The errors that activitynet raises: one small tree, each message naming the thing and the remedy."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ActivityNetError(Exception):
+    """Base of every error that is the input's fault or the machine's, not the library's."""
+
+
+class ImageError(ActivityNetError):
+    """A photo cannot be read: missing, truncated, not an image, or too large."""
+
+
+class DataError(ActivityNetError):
+    """A data set cannot be used: empty, one class only, unknown classes, bad photos."""
+
+
+class ModelError(ActivityNetError):
+    """A model cannot be made: unknown name, bad argument, a trunk that does not fit."""
+
+
+class WeightsError(ActivityNetError):
+    """A weights folder cannot be trusted: missing, corrupt, or not what its card says."""
+
+
+class TrainingError(ActivityNetError):
+    """A training run cannot start or go on."""
+
+
+class StorageError(ActivityNetError):
+    """A file or folder cannot be written: no permission, no space, something in the way."""
+
+
+def did_you_mean(name: str, candidates: Iterable[str]) -> str:
+    """Return ``" Did you mean 'x'?"`` for the closest candidate, or ``""`` when none is close."""
+    close = difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.6)
+    return f" Did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,22 @@
+"""The zoo: architectures by name, timm's among them, and warm starts.
+
+Importing it registers this library's networks with timm too: ``timm.create_model("resnet18_se")`` then works.
+"""
+
+from __future__ import annotations
+
+from activitynet.zoo import efficientnet, resnet, squeezenet  # noqa: F401  their import registers them
+from activitynet.zoo.create import create_model
+from activitynet.zoo.info import ModelInfo, model_info
+from activitynet.zoo.registry import list_models, register_model
+from activitynet.zoo.warm_start import WarmStart, warm_start
+
+__all__ = [
+    "ModelInfo",
+    "WarmStart",
+    "create_model",
+    "list_models",
+    "model_info",
+    "register_model",
+    "warm_start",
+]

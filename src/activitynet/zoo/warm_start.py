@@ -1,0 +1,254 @@
+"""Warm starts: a network's trunk takes the tensors of another one, so that it computes the same function.
+
+The tensors go over by name where every tensor of the trunk has its like in the source, and otherwise from
+layer to layer in order. In order, gates that the source lacks are set aside: they start neutral, and the
+constants that they then multiply with are folded into the norms beside them.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from timm.layers import Conv2dSame
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from activitynet.blocks import MBConv, ResidualBlock, SEBlock
+from activitynet.errors import ModelError
+from activitynet.zoo.trunk import Source, Trunk, load_trunk
+
+_INNER_BIAS = 4.0  # an inner gate starts as sigmoid(4) = 0.982, nearly open and with some slope left
+_OUTER_GATE = 0.5  # an outer gate has no bias, so with a weight of 0 it starts as sigmoid(0)
+
+
+@dataclass(frozen=True)
+class WarmStart:
+    """What a warm start copied, and what not.
+
+    Attributes:
+        source: Where the tensors come from.
+        copied: The tensors of the model that were copied or computed from the source's.
+        fresh: Those that were not: always the classifier, and gates that start neutral.
+        skipped: The tensors of the source that were not used.
+    """
+
+    source: str
+    copied: tuple[str, ...]
+    fresh: tuple[str, ...]
+    skipped: tuple[str, ...]
+
+    def summary(self) -> str:
+        """Say it in one line."""
+        return (
+            f"warm start from {self.source}: {len(self.copied)} tensors copied; "
+            f"{_listed(self.fresh)} fresh; {_listed(self.skipped)} of the source not used"
+        )
+
+
+def warm_start(model: nn.Module, source: Source) -> WarmStart:
+    """Copy a trunk into a network; its classifier stays as it is, whatever the source's is.
+
+    In evaluation mode the network's features are then the source's, as far as its layout allows: batch norms
+    of another epsilon are adjusted, and new gates start neutral. Its ``pretrained_cfg`` takes over how the
+    source's photos were prepared. What was done is also left at ``model.warm_start``.
+
+    timm's ``tf_`` models pad strided convolutions on two sides only, where ours pad alike on all four. The
+    two are the same for photos of 32 n + 1 pixels a side, so the input size becomes such a one: 225 for 224.
+
+    Args:
+        model: A network of the zoo.
+        source: A weights folder, ``timm/NAME`` (timm's pretrained weights, from the Hub), or a module.
+
+    Raises:
+        ModelError: The source is not found, or does not fit; the first layers that differ are named.
+        WeightsError: The source's files are corrupt.
+    """
+    return copy_trunk(model, load_trunk(source))
+
+
+@torch.no_grad()
+def copy_trunk(model: nn.Module, trunk: Trunk) -> WarmStart:
+    """Do what `warm_start` does, with a trunk that is loaded already.
+
+    Raises:
+        ModelError: The trunk does not fit.
+    """
+    tensors, sources = model.state_dict(), trunk.model.state_dict()
+    head = _tensors_of(model, _classifier(model))
+    wanted = [name for name in tensors if name not in head]
+    missing = [name for name in wanted if name not in sources or sources[name].shape != tensors[name].shape]
+    if missing:
+        copied, used = _copy_in_order(model, trunk, missing[0])
+    else:
+        copied = used = _copy_by_name(model, trunk.model, wanted)
+    if isinstance(config := getattr(model, "pretrained_cfg", None), dict):
+        config.update(trunk.preprocessing)
+        if missing and any(isinstance(module, Conv2dSame) for module in trunk.model.modules()):
+            config["input_size"] = _alike_size(config["input_size"])
+    record = WarmStart(
+        source=trunk.name,
+        copied=tuple(name for name in tensors if name in copied),
+        fresh=tuple(name for name in tensors if name not in copied),
+        skipped=tuple(name for name in sources if name not in used),
+    )
+    model.warm_start = record  # type: ignore[assignment]
+    return record
+
+
+def _alike_size(size: Sequence[int]) -> tuple[int, ...]:
+    """Return the nearest size from ``size`` up at which TensorFlow's padding and this zoo's are the same."""
+    channels, *sides = size
+    return channels, *(side + (1 - side) % 32 for side in sides)
+
+
+def _copy_by_name(model: nn.Module, source: nn.Module, names: Iterable[str]) -> set[str]:
+    tensors, sources = model.state_dict(), source.state_dict()
+    copied = set(names)
+    for name in copied:
+        tensors[name].copy_(sources[name])
+    others = dict(source.named_modules())
+    for name, layer in model.named_modules():
+        if name in others:
+            _adjust_eps(layer, others[name])
+    return copied
+
+
+def _copy_in_order(model: nn.Module, trunk: Trunk, missing: str) -> tuple[set[str], set[str]]:
+    name = getattr(model, "architecture", type(model).__name__)
+    source = _layers(trunk.model, [])
+    # The gates that the source may lack: both kinds, the outer ones, none.
+    attempts = [(gates, _layers(model, gates)) for gates in (_gates(model), _outer_gates(model), [])]
+    aside, target = max(attempts, key=lambda attempt: _agreement(attempt[1], source))
+    agreement = _agreement(target, source)
+    if agreement < max(len(target), len(source)):
+        raise ModelError(
+            f"{name} cannot start from {trunk.name}: convolution or norm {agreement + 1} of the trunk is "
+            f"{_described(target, agreement)}, and that of the source {_described(source, agreement)}."
+        )
+    # A tensor besides these layers that stayed fresh would make another function of the trunk, in silence.
+    head = [*_classifier(model), getattr(model, "head_norm", nn.Identity())]
+    accounted = _tensors_of(model, [*head, *aside, *(layer for _, layer in target)])
+    if not accounted.issuperset(model.state_dict()):
+        raise ModelError(
+            f"{name} cannot start from {trunk.name}: its tensor {missing!r} "
+            f"{tuple(model.state_dict()[missing].shape)} has no like of that name and shape in the source."
+        )
+    copied, used = set(), set()
+    for (target_name, layer), (source_name, other) in zip(target, source, strict=True):
+        keys = _copy_layer(layer, other)
+        copied |= {f"{target_name}.{key}" for key in keys}
+        used |= {f"{source_name}.{key}" for key in keys}
+    _neutralise(model, aside)
+    return copied, used
+
+
+def _copy_layer(layer: nn.Module, source: nn.Module) -> list[str]:
+    tensors, sources = layer.state_dict(), source.state_dict()
+    keys = [key for key in tensors if key in sources]
+    for key in keys:
+        tensors[key].copy_(sources[key])
+    _adjust_eps(layer, source)
+    return keys
+
+
+def _adjust_eps(layer: nn.Module, source: nn.Module) -> None:
+    """Make a batch norm compute what the source does with its epsilon, by way of the weight."""
+    if isinstance(layer, _BatchNorm) and isinstance(source, _BatchNorm) and layer.eps != source.eps:
+        variance = cast(Tensor, layer.running_var)
+        layer.weight.mul_(((variance + layer.eps) / (variance + source.eps)).sqrt())
+
+
+def _neutralise(model: nn.Module, gates: Iterable[nn.Module]) -> None:
+    """Set gates to constants, and fold those into the norms before (outer) or behind (inner) them."""
+    chosen = {id(gate) for gate in gates}
+    for block in model.modules():
+        if isinstance(block, MBConv) and id(block.inner_se) in chosen:
+            nn.init.zeros_(block.inner_se.expand.weight)
+            nn.init.constant_(cast(Tensor, block.inner_se.expand.bias), _INNER_BIAS)
+            _undo_input_gate(block.project.norm, torch.tensor(_INNER_BIAS).sigmoid().item())
+        if isinstance(block, MBConv) and id(block.outer_se) in chosen:
+            _undo_outer_gate(block.outer_se, block.project.norm)
+        if isinstance(block, ResidualBlock) and id(block.se) in chosen:
+            _undo_outer_gate(block.se, block.second.norm)
+
+
+def _undo_outer_gate(gate: nn.Module, norm: nn.Module) -> None:
+    nn.init.zeros_(cast(SEBlock, gate).expand.weight)
+    for tensor in norm.parameters():
+        tensor.div_(_OUTER_GATE)
+
+
+def _undo_input_gate(norm: nn.Module, gate: float) -> None:
+    if not isinstance(norm, _BatchNorm):
+        return  # a group norm takes the scale of its input away by itself
+    mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
+    # (gate · x - gate · mean) / √(gate² · variance + eps), brought back to (x - mean) / √(variance + eps)
+    norm.weight.mul_(((gate**2 * variance + norm.eps) / (gate**2 * (variance + norm.eps))).sqrt())
+    mean.mul_(gate)
+    variance.mul_(gate**2)
+
+
+def _gates(model: nn.Module) -> list[nn.Module]:
+    return [module for module in model.modules() if isinstance(module, SEBlock)]
+
+
+def _outer_gates(model: nn.Module) -> list[nn.Module]:
+    inner = {id(module.inner_se) for module in model.modules() if isinstance(module, MBConv)}
+    return [gate for gate in _gates(model) if id(gate) not in inner]
+
+
+def _classifier(model: nn.Module) -> list[nn.Module]:
+    if not hasattr(model, "get_classifier"):
+        return []
+    classifier = model.get_classifier()  # type: ignore[operator]
+    return list(classifier) if isinstance(classifier, (tuple, list)) else [classifier]
+
+
+def _tensors_of(model: nn.Module, modules: Iterable[nn.Module]) -> set[str]:
+    chosen = {id(module) for module in modules}
+    return {
+        f"{name}.{key}"
+        for name, module in model.named_modules()
+        if id(module) in chosen
+        for key in module.state_dict()
+    }
+
+
+def _layers(model: nn.Module, aside: Iterable[nn.Module]) -> list[tuple[str, nn.Module]]:
+    """List the convolutions and norms by name, in order, without the classifier's and those set aside."""
+    left_out = {id(part) for module in [*aside, *_classifier(model)] for part in module.modules()}
+    return [
+        (name, module)
+        for name, module in model.named_modules()
+        if isinstance(module, (nn.Conv2d, _BatchNorm, nn.GroupNorm)) and id(module) not in left_out
+    ]
+
+
+def _agreement(target: Sequence[tuple[str, nn.Module]], source: Sequence[tuple[str, nn.Module]]) -> int:
+    """Count the layers from the first on that are alike."""
+    pairs = zip(target, source, strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: _kind(pair[0][1]) == _kind(pair[1][1]), pairs))
+
+
+def _kind(layer: nn.Module) -> str:
+    shapes = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in layer.named_parameters())
+    return (
+        f"convolution of stride {layer.stride}, {shapes}"
+        if isinstance(layer, nn.Conv2d)
+        else f"norm, {shapes}"
+    )
+
+
+def _described(layers: Sequence[tuple[str, nn.Module]], index: int) -> str:
+    return f"{layers[index][0]!r} ({_kind(layers[index][1])})" if index < len(layers) else "missing"
+
+
+def _listed(names: Sequence[str]) -> str:
+    if not names:
+        return "none"
+    shown = ", ".join(names[:2]) + (", …" if len(names) > 2 else "")
+    return f"{len(names)} ({shown})"

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+
+import pytest
+
+import activitynet
+from activitynet.cli.app import run
+from activitynet.errors import DataError
+from activitynet.inference import Prediction
+
+GOOD = Prediction("a b.jpg", "running", 0.75, (("running", 0.75), ("walking", 0.25)))
+HOSTILE = Prediction(
+    '[red]"x",\n\x1b[2J\udcff.jpg', "walking", 0.625, (("walking", 0.625), ("running", 0.375))
+)
+BAD = Prediction("cut.jpg", None, None, error="'cut.jpg' is cut short.")
+
+
+class FakeClassifier:
+    classes = ("running", "walking")
+    predictions: tuple[Prediction, ...] = ()
+    asked: tuple[object, ...] = ()
+
+    @classmethod
+    def load(cls, folder: object) -> FakeClassifier:
+        return cls()
+
+    def predict(self, photos: list[str], *, top: int, allow_urls: bool) -> Iterator[Prediction]:
+        type(self).asked = (photos, top, allow_urls)
+        yield from self.predictions
+
+
+@pytest.fixture
+def classifier(monkeypatch: pytest.MonkeyPatch) -> type[FakeClassifier]:
+    fake = type("Fake", (FakeClassifier,), {})
+    monkeypatch.setitem(vars(activitynet), "Classifier", fake)
+    return fake
+
+
+def test_json_is_one_exact_line_a_photo(
+    classifier: type[FakeClassifier], capsys: pytest.CaptureFixture[str]
+) -> None:
+    classifier.predictions = (GOOD, HOSTILE)
+    assert run(["predict", "a", "b", "--weights", "w", "--json", "--allow-urls"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [json.loads(line) for line in lines] == [GOOD.to_dict(), HOSTILE.to_dict()]
+    assert classifier.asked == (["a", "b"], 2, True)
+
+
+def test_csv_is_one_line_a_photo_below_its_header(
+    classifier: type[FakeClassifier], capsys: pytest.CaptureFixture[str]
+) -> None:
+    classifier.predictions = (GOOD, BAD, HOSTILE)
+    assert run(["predict", "a", "--weights", "w", "--csv"]) == 1
+    out = capsys.readouterr().out
+    assert len(out.split("\n")) == 5
+    assert "\r" not in out
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert rows[0] == {
+        "source": "a b.jpg",
+        "error": "",
+        "label": "running",
+        "probability": "0.75",
+        "label_2": "walking",
+        "probability_2": "0.25",
+    }
+    assert rows[1]["error"] == BAD.error
+    assert rows[1]["label"] == ""
+    assert rows[2]["source"] == '[red]"x",\\n\\x1b[2J\\udcff.jpg'
+
+
+def test_rows_for_people(classifier: type[FakeClassifier], capsys: pytest.CaptureFixture[str]) -> None:
+    classifier.predictions = (GOOD, BAD, HOSTILE)
+    assert run(["predict", "a", "--weights", "w"]) == 1
+    captured = capsys.readouterr()
+    lines = captured.out.splitlines()
+    assert lines[0].split() == ["photo", "label", "probability", "then"]
+    assert lines[1].split() == ["a", "b.jpg", "running", "75.0%", "walking", "25.0%"]
+    assert "is cut short." in captured.out
+    assert "walking" in captured.out
+    assert captured.err == "1 of 3 photos could not be read.\n"
+    assert "\x1b" not in captured.out
+
+
+def test_top_1_lists_no_others(classifier: type[FakeClassifier], capsys: pytest.CaptureFixture[str]) -> None:
+    classifier.predictions = (Prediction("a", "running", 0.75, (("running", 0.75),)),)
+    assert run(["predict", "a", "--weights", "w", "--top", "1"]) == 0
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["photo", "label", "probability"],
+        ["a", "running", "75.0%"],
+    ]
+
+
+def test_photos_before_an_error_are_printed(
+    classifier: type[FakeClassifier], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def predict(self: object, photos: object, **_: object) -> Iterator[Prediction]:
+        yield GOOD
+        raise DataError("cannot read folder 'b'.")
+
+    monkeypatch.setattr(classifier, "predict", predict)
+    assert run(["predict", "a", "b", "--weights", "w", "--csv"]) == 2
+    captured = capsys.readouterr()
+    assert "a b.jpg" in captured.out
+    assert captured.err == "error: cannot read folder 'b'.\n"

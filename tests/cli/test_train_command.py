@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import activitynet
+from activitynet.cli.app import run
+from activitynet.cli.train import read_classes
+from activitynet.errors import DataError
+
+
+class FakeResult:
+    best_epoch = 1
+    best = {"epoch": 1, "macro_f1": 0.5, "accuracy": 0.25}  # noqa: RUF012 - never changed
+    history = (best,)
+
+
+class FakeClassifier:
+    """Notes what it is asked for."""
+
+    asked: dict[str, Any]
+
+    def __init__(self, model: str, classes: Any, **options: Any) -> None:
+        type(self).asked = {"model": model, "classes": classes, **options}
+
+    def fit(self, data: Path, **options: Any) -> FakeResult:
+        self.asked.update(options, data=data, method="fit")
+        return FakeResult()
+
+    def fine_tune(self, data: Path, **options: Any) -> FakeResult:
+        self.fit(data, **options)
+        self.asked["method"] = "fine_tune"
+        return FakeResult()
+
+
+@pytest.fixture
+def classifier(monkeypatch: pytest.MonkeyPatch) -> type[FakeClassifier]:
+    monkeypatch.setitem(vars(activitynet), "Classifier", FakeClassifier)
+    return FakeClassifier
+
+
+@pytest.mark.parametrize(("command", "method"), [("train", "fit"), ("fine-tune", "fine_tune")])
+def test_options_reach_the_library(
+    command: str, method: str, classifier: type[FakeClassifier], tmp_path: Path
+) -> None:
+    names = tmp_path / "classes.txt"
+    names.write_text("running\nwalking\n")
+    options = (
+        "--model m --init-from w --run r --epochs 3 --batch-size 8 --lr 0.1 --image-size 96 --seed 5 "
+        "--workers 0 --resume --no-progress --json"
+    )
+    assert run([command, "data", *options.split(), "--classes", str(names)]) == 0
+    assert classifier.asked == {
+        "method": method,
+        "data": Path("data"),
+        "model": "m",
+        "init_from": "w",
+        "run": Path("r"),
+        "epochs": 3,
+        "batch_size": 8,
+        "lr": 0.1,
+        "image_size": 96,
+        "seed": 5,
+        "workers": 0,
+        "resume": True,
+        "progress": False,
+        "classes": ["running", "walking"],
+    }
+
+
+def test_what_is_not_said_is_left_to_the_library(classifier: type[FakeClassifier]) -> None:
+    assert run(["train", "data"]) == 0
+    left = ("init_from", "image_size", "epochs", "batch_size", "lr", "workers", "classes")
+    assert all(classifier.asked[name] is None for name in left)
+    assert classifier.asked["model"] == "resnet18_se"
+
+
+def test_the_default_run_folder_is_named_after_the_model_and_shown(
+    classifier: type[FakeClassifier], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["train", "data", "--model", "timm/resnet18.a1"]) == 0
+    folder = classifier.asked["run"]
+    assert folder.parent == Path("runs")
+    assert folder.name.startswith("timm_resnet18_a1-2")
+    assert f"run folder: {folder}\n" in capsys.readouterr().err
+
+
+def test_the_result_names_what_was_written(
+    classifier: type[FakeClassifier], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "plots").mkdir()
+    (tmp_path / "plots" / "confusion.png").touch()
+    assert run(["train", "data", "--run", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "run": str(tmp_path),
+        "weights": str(tmp_path / "model"),
+        "plots": [str(tmp_path / "plots" / "confusion.png")],
+        "best": FakeResult.best,
+        "history": [FakeResult.best],
+    }
+    assert run(["train", "data", "--run", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "best epoch 1: macro-F1 0.500, accuracy 0.250",
+        str(tmp_path / "model"),
+        str(tmp_path / "plots" / "confusion.png"),
+    ]
+
+
+def test_class_names_are_read_line_by_line(tmp_path: Path) -> None:
+    path = tmp_path / "classes.txt"
+    path.write_bytes("\ufeffself care\r\n\r\n  зимние виды \n".encode())
+    assert read_classes(path) == ["self care", "зимние виды"]
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n", b"\xff\xfe", None])
+def test_class_names_that_cannot_be_read(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "classes.txt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match=r"classes\.txt"):
+        read_classes(path)

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from activitynet.errors import TrainingError
+from activitynet.training import DEFAULT, FINE_TUNE, Recipe
+
+
+@pytest.mark.parametrize("recipe", [DEFAULT, FINE_TUNE])
+def test_recipe_survives_json(recipe: Recipe) -> None:
+    assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
+
+
+def test_override_changes_one_field_and_nothing_else() -> None:
+    changed = DEFAULT.override(optimizer__lr=3e-4, epochs=7)
+    assert (changed.optimizer.lr, changed.epochs) == (3e-4, 7)
+    back = dataclasses.replace(
+        changed,
+        epochs=DEFAULT.epochs,
+        optimizer=dataclasses.replace(changed.optimizer, lr=DEFAULT.optimizer.lr),
+    )
+    assert back == DEFAULT
+
+
+def test_unknown_field_suggests_the_nearest() -> None:
+    with pytest.raises(TrainingError, match=r"'epoch'.*Did you mean 'epochs'"):
+        DEFAULT.override(epoch=3)
+    with pytest.raises(TrainingError, match=r"'optimizer\.learning'"):
+        Recipe.from_dict({"optimizer": {"learning": 1}})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"epochs": "many"}, "epochs"),
+        ({"epochs": True}, "epochs"),
+        ({"epochs": -1}, "epochs"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"precision": "fp16"}, "precision"),
+        ({"optimizer": {"layer_decay": 0.0}}, "layer_decay"),
+        ({"optimizer": 3}, "optimizer"),
+        ({"loss": {"smoothing": 1.0}}, "smoothing"),
+        ({"loss": {"smoothing": float("nan")}}, "smoothing"),
+        ({"augment": {"scale": [0.1]}}, "augment"),
+    ],
+)
+def test_bad_values_are_refused_by_name(values: dict[str, object], message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        Recipe.from_dict(values)
+
+
+def test_whole_numbers_serve_as_floats() -> None:
+    assert Recipe.from_dict({"optimizer": {"lr": 1}}).optimizer.lr == 1.0
+
+
+@pytest.mark.parametrize(
+    ("resolution", "size", "expected"),
+    [
+        (1.0, (227, 300), (227, 300)),
+        (0.75, (224, 320), (160, 256)),
+        (0.75, (225, 225), (161, 161)),
+        (0.1, (64, 64), (32, 32)),
+    ],
+)
+def test_training_size_is_a_share_in_whole_strides(
+    resolution: float, size: tuple[int, int], expected: tuple[int, int]
+) -> None:
+    assert Recipe(resolution=resolution).training_size(size) == expected

@@ -217,8 +217,8 @@ class Classifier:
         """
         if self._model is None and self._init_from is None:
             raise ModelError(
-                "fine-tuning needs pretrained weights: give init_from=..., or load a classifier; "
-                "use fit to train from random weights."
+                "fine-tuning needs pretrained weights: name them with init_from (--init-from on the command "
+                "line), or load a classifier; fit (the train command) starts from random weights."
             )
         return self.fit(
             data,

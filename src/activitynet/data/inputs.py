@@ -77,7 +77,7 @@ def _from_text(text: str, *, allow_urls: bool) -> Iterator[NamedPhoto]:
         if allow_urls:
             yield text, lambda: decode_image(fetch(text), name=text)
         else:
-            yield text, _refusal(text, "fetching URLs is off. Pass allow_urls=True.")
+            yield text, _refusal(text, "fetching URLs is off. Pass allow_urls=True, or --allow-urls.")
         return
     if is_folder(text):
         yield from _from_folder(text, Path(text))

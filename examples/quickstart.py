@@ -38,8 +38,7 @@ def main() -> int:
     print("2. Training a small network …")
     # Batch norms learn faster than the network's own group norms where there are minutes, not hours.
     classifier = activitynet.Classifier("test_resnet_se", image_size=64, model_args={"norm": "batch"})
-    recipe = activitynet.Recipe(epochs=1 if options.quick else 36, batch_size=32, drop_rate=0.0)
-    classifier.fit(drawings, run=run, recipe=recipe.override(optimizer__lr=6e-3, augment__scale=(0.6, 1.0)))
+    classifier.fit(drawings, run=run, recipe="quick", epochs=1 if options.quick else None)
     scores = classifier.evaluate(drawings, split="val")
     print(f"   Held-out drawings: {scores.summary()}")
 

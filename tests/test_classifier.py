@@ -11,6 +11,7 @@ from activitynet import Classifier, Recipe, create_model
 from activitynet.data.augment import Augment
 from activitynet.data.photos import open_folder
 from activitynet.errors import DataError, ImageError, ModelError, TrainingError
+from activitynet.training import FitResult
 
 CLASSES = ("blue sky", "green", "red")
 RECIPE = Recipe(epochs=3, batch_size=8, augment=Augment(color=0.0))
@@ -153,14 +154,116 @@ def test_models_and_data_that_do_not_belong_together_are_refused(photos: Path, t
         Classifier("test_resnet_se", classes=["red", "green", "blue sky"]).fit(other, progress=False)
 
 
-def test_broken_photos_stop_a_run_before_it_begins_and_all_are_named(tmp_path: Path) -> None:
-    paint(tmp_path / "train", {"red": 4, "green": 4})
-    paint(tmp_path / "val", {"red": 2, "green": 2})
-    (tmp_path / "train/red/zero.jpg").write_bytes(b"")
-    (tmp_path / "val/green/text.jpg").write_text("not a photo")
-    with pytest.raises(DataError, match=r"(?s)2 .*zero\.jpg.*text\.jpg"):
-        Classifier("test_resnet_se").fit(tmp_path, run=tmp_path / "run", progress=False)
+@pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    """Photos, three of which cannot be read."""
+    folder = tmp_path / "broken"
+    paint(folder / "train", {"red": 6, "green": 6})
+    paint(folder / "val", {"red": 2, "green": 2}, seed=1)
+    (folder / "train/red/zero.jpg").write_bytes(b"")
+    (folder / "train/green/half.png").write_bytes((folder / "train/green/0 ü.png").read_bytes()[:900])
+    (folder / "val/green/text.jpg").write_text("not a photo")
+    return folder
+
+
+def test_broken_photos_stop_everything_before_it_begins_and_all_are_named(
+    broken: Path, trained: tuple[Classifier, Path], tmp_path: Path
+) -> None:
+    classifier = Classifier("test_resnet_se")
+    for learn in (
+        lambda: classifier.fit(broken, run=tmp_path / "run", progress=False),
+        lambda: classifier.find_learning_rate(broken),
+    ):
+        with pytest.raises(
+            DataError, match=r"(?s)3 of 19 photos .*skip_bad=True.*half\.png.*zero\.jpg.*text\.jpg"
+        ):
+            learn()
     assert not (tmp_path / "run").exists()
+    with pytest.raises(DataError, match=r"(?s)1 of 5 photos .*skip_bad=True.*text\.jpg"):
+        trained[0].evaluate(open_folder(broken, classes=trained[0].classes))
+
+
+def test_broken_photos_are_left_out_by_name(
+    broken: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = {"recipe": RECIPE, "epochs": 2, "workers": 0, "progress": False, "skip_bad": True}
+    classifier = Classifier("test_resnet_se", image_size=32)
+    result = classifier.fit(broken, run=tmp_path / "run", **options)
+    assert result.skipped == {"train": 2, "val": 1}
+    assert "unreadable photos left out: 3 (2 train, 1 val)" in caplog.messages
+    lines = [json.loads(line) for line in (tmp_path / "run/skipped.jsonl").read_text().splitlines()]
+    assert [(Path(line["path"]).name, line["split"], line["label"]) for line in lines] == [
+        ("half.png", "train", "green"),
+        ("zero.jpg", "train", "red"),
+        ("text.jpg", "val", "green"),
+    ]
+    assert all(line["error"] for line in lines)
+    card = json.loads((tmp_path / "run/model/config.json").read_text())
+    assert card["skipped"] == {"train": 2, "val": 1}
+    assert card["training_data"].startswith("12 photos")
+    assert "Unreadable photos left out: 3" in (tmp_path / "run/model/README.md").read_text()
+    saved = Classifier.load(tmp_path / "run/model").save(tmp_path / "again", licence="MIT")
+    assert json.loads((saved / "config.json").read_text())["skipped"] == {"train": 2, "val": 1}
+
+    scores = classifier.evaluate(broken, workers=0, skip_bad=True)
+    assert (scores.photos, [photo.photo.path.name for photo in scores.skipped]) == (4, ["text.jpg"])
+    assert classifier.evaluate(broken, split="all", workers=0, skip_bad=True).photos == 16
+    assert classifier.find_learning_rate(broken, recipe=RECIPE, workers=0, skip_bad=True).suggestion > 0
+
+    # They take no part: without their files, the weights are the same to the bit.
+    for line in lines:
+        Path(line["path"]).unlink()
+    clean = Classifier("test_resnet_se", image_size=32)
+    assert clean.fit(broken, run=tmp_path / "clean", **options).skipped == {}
+    assert not (tmp_path / "clean/skipped.jsonl").exists()
+    assert json.loads((tmp_path / "clean/model/config.json").read_text())["skipped"] == {}
+    weights = [(tmp_path / run / "model/model.safetensors").read_bytes() for run in ("run", "clean")]
+    assert weights[0] == weights[1]
+
+
+def test_a_run_that_left_photos_out_resumes_with_the_same_ones(broken: Path, tmp_path: Path) -> None:
+    def fit(run: str, **options: object) -> FitResult:
+        def callback(event: object) -> None:
+            if options.get("stop") and event.epoch == 2:  # type: ignore[attr-defined]
+                raise KeyboardInterrupt
+
+        return Classifier("test_resnet_se", image_size=32).fit(
+            broken,
+            recipe=RECIPE,
+            run=tmp_path / run,
+            resume=not options.get("stop"),
+            skip_bad=bool(options.get("skip_bad", True)),
+            workers=0,
+            progress=False,
+            callbacks=[callback],
+        )
+
+    with pytest.raises(KeyboardInterrupt):
+        fit("cut", stop=True)
+    with pytest.raises(DataError, match="3 of 19 photos cannot be read"):
+        fit("cut", skip_bad=False)
+    whole = {name: (broken / name).read_bytes() for name in ("train/red/1 ü.png", "val/green/text.jpg")}
+    (broken / "train/red/1 ü.png").write_bytes(b"gone")
+    with pytest.raises(
+        TrainingError, match=r"the photos are not the same: 1 photo no longer readable \(.*1 ü"
+    ):
+        fit("cut")
+    (broken / "train/red/1 ü.png").write_bytes(whole["train/red/1 ü.png"])
+    (broken / "val/green/text.jpg").write_bytes(whole["train/red/1 ü.png"])
+    with pytest.raises(TrainingError, match=r"1 photo readable again \(val/green/text\.jpg\)"):
+        fit("cut")
+    (broken / "val/green/text.jpg").write_bytes(whole["val/green/text.jpg"])
+    assert fit("cut").skipped == {"train": 2, "val": 1}
+    fit("whole")
+    weights = [(tmp_path / run / "model/model.safetensors").read_bytes() for run in ("cut", "whole")]
+    assert weights[0] == weights[1]
+
+
+def test_what_is_left_out_may_not_be_all_there_is_of_a_class(broken: Path) -> None:
+    for photo in (broken / "val/red").iterdir():
+        photo.write_bytes(b"")
+    with pytest.raises(DataError, match="none of the 'val' photos of class 'red' can be read"):
+        Classifier("test_resnet_se").fit(broken, skip_bad=True, progress=False)
 
 
 def test_training_needs_photos_to_validate_on(tmp_path: Path) -> None:
@@ -215,3 +318,45 @@ def test_frozen_features_alone_tell_real_activities(real_data: Path, tmp_path: P
     result = classifier.fine_tune(few, epochs=0, progress=False)
     assert len(data.classes) == 20
     assert result.best["accuracy"] > 0.5
+
+
+def test_steps_are_cut_into_as_few_parts_as_fit_and_a_resumed_run_keeps_them(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from activitynet import fitting
+    from activitynet.training import memory_fit
+
+    options = {"recipe": RECIPE, "settings": {"accumulate": 0}, "epochs": 1, "workers": 0, "progress": False}
+    Classifier("test_resnet_se", image_size=32).fit(photos, run=tmp_path / "roomy", **options)
+    assert json.loads((tmp_path / "roomy" / "config.json").read_text())["recipe"]["accumulate"] == 1
+    monkeypatch.setattr(memory_fit, "largest_part", lambda *_, **__: 3)
+    Classifier("test_resnet_se", image_size=32).fit(photos, run=tmp_path / "tight", **options)
+    config = (tmp_path / "tight" / "config.json").read_text()
+    assert json.loads(config)["recipe"]["accumulate"] == 4  # of 8 photos, 3 fit: 2 at a time
+    monkeypatch.setattr(fitting, "auto_accumulate", lambda *_: pytest.fail("it was settled before"))
+    Classifier("test_resnet_se", image_size=32).fit(photos, run=tmp_path / "tight", resume=True, **options)
+    assert (tmp_path / "tight" / "config.json").read_text() == config
+
+
+def test_a_student_learns_from_a_teacher_alone(trained: tuple[Classifier, Path], photos: Path) -> None:
+    options = {"recipe": RECIPE, "epochs": 12, "lr": 0.01, "workers": 0, "progress": False}
+    teacher = {"distill.teachers": [str(trained[1] / "model")], "distill.weight": 1.0}
+    student = Classifier("test_efficientnet_se", image_size=32)
+    # With the whole weight on the teacher, smoothing the labels changes nothing: they are not looked at.
+    losses = [
+        [row["loss"] for row in classifier.fit(photos, settings=settings, **options).history]
+        for classifier, settings in (
+            (student, teacher),
+            (Classifier("test_efficientnet_se", image_size=32), {**teacher, "loss.smoothing": 0.9}),
+        )
+    ]
+    assert losses[0] == losses[1]
+    assert student.evaluate(photos, workers=0).macro_f1 > 0.9
+
+
+def test_a_learning_rate_is_found_on_photos(photos: Path, tmp_path: Path) -> None:
+    classifier = Classifier("test_efficientnet_se", image_size=32)
+    found = classifier.find_learning_rate(photos, recipe=RECIPE, plot=tmp_path / "rates.png", workers=0)
+    assert found.rates[0] <= found.suggestion <= found.rates[-1]
+    assert (tmp_path / "rates.png").stat().st_size > 0
+    assert classifier.classes is None

@@ -27,8 +27,12 @@ def test_quickstart_names_plots_that_are_there_and_runs_twice(tmp_path: Path) ->
     for _ in range(2):
         done = run_example("quickstart.py", "out", "--quick", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-        plots = [line.strip() for line in done.stdout.splitlines() if line.endswith(".png")][-2:]
-        assert {Path(plot).name for plot in plots} == {"confusion.png", "learning_curves.png"}
+        plots = [line.strip() for line in done.stdout.splitlines() if line.endswith(".png")]
+        assert {Path(plot).name for plot in plots} == {
+            "confusion.png",
+            "learning_curves.png",
+            "per_class_f1.png",
+        }
         for plot in plots:
             with Image.open(tmp_path / plot) as image:
                 image.load()
@@ -47,6 +51,15 @@ def test_own_photos_end_as_weights(tmp_path: Path, sample_data: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "0 photos could not be read." in done.stdout
     assert Classifier.load(tmp_path / "run" / "model").classes == start.classes
+
+
+def test_an_exported_file_answers_with_its_labels(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    done = run_example("export_and_run.py", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = dict(line.split(": ") for line in done.stdout.splitlines())
+    assert list(rows) == ["dancing", "running", "walking"]
+    assert sum(map(float, rows.values())) == pytest.approx(1, abs=0.01)
 
 
 def test_own_photos_that_are_missing_are_one_clear_line(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from activitynet.errors import StorageError, WeightsError
-from activitynet.tensors import read_tensors, save_tensors
+from activitynet.tensors import read_metadata, read_tensors, save_tensors
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int64, torch.uint8, torch.bool)
 
@@ -147,3 +147,18 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match=r"a\.safetensors"):
         save_tensors(tmp_path / "file" / "a.safetensors", {"a": torch.ones(1)})
+
+
+@pytest.mark.parametrize("name", ["x" * 100_000, "a\nb\u2028\x1b"])
+def test_what_a_header_says_is_shown_in_part(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    entry = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
+    nan = b"\0\0\xc0\x7f"
+    eight_bits = {**entry, "dtype": "F8_E4M3", "shape": [4]}
+    for header in ({name: entry}, {name: eight_bits}, {"a": {**entry, "dtype": name}}, {"a": name}):
+        path.write_bytes(crafted(header, nan))
+        for reader in (read_tensors, read_metadata) if "a" in header else (read_tensors,):
+            with pytest.raises(WeightsError, match=r"a\.safetensors") as refusal:
+                reader(path)
+            assert len(str(refusal.value)) < 500
+            assert str(refusal.value).isprintable()

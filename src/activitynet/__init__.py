@@ -13,11 +13,13 @@ _PUBLIC = {
     "ACTIVITIES": "activitynet.data.activities",
     "ActivityNetError": "activitynet.errors",
     "Classifier": "activitynet.classifier",
+    "Ensemble": "activitynet.ensemble",
     "Prediction": "activitynet.classifier",
     "Recipe": "activitynet.training.recipe",
     "Scores": "activitynet.evaluation.metrics",
     "create_model": "activitynet.zoo",
     "list_models": "activitynet.zoo",
+    "load_ensemble": "activitynet.ensemble",
     "model_info": "activitynet.zoo",
     "register_model": "activitynet.zoo",
     "draw_sample_data": "activitynet.data.drawn",
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from activitynet.classifier import Classifier, Prediction
     from activitynet.data.activities import ACTIVITIES
     from activitynet.data.drawn import draw_sample_data
+    from activitynet.ensemble import Ensemble, load_ensemble
     from activitynet.errors import ActivityNetError
     from activitynet.evaluation.metrics import Scores
     from activitynet.training.recipe import Recipe
@@ -36,6 +39,7 @@ __all__ = [
     "ACTIVITIES",
     "ActivityNetError",
     "Classifier",
+    "Ensemble",
     "Prediction",
     "Recipe",
     "Scores",
@@ -43,6 +47,7 @@ __all__ = [
     "create_model",
     "draw_sample_data",
     "list_models",
+    "load_ensemble",
     "model_info",
     "register_model",
 ]

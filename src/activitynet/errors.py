@@ -26,6 +26,10 @@ class WeightsError(ActivityNetError):
     """A weights folder cannot be trusted: missing, corrupt, or not what its card says."""
 
 
+class HubError(ActivityNetError):
+    """The Hub cannot be reached, refuses, or has no such repository or file."""
+
+
 class TrainingError(ActivityNetError):
     """A training run cannot start or go on."""
 
@@ -34,7 +38,28 @@ class StorageError(ActivityNetError):
     """A file or folder cannot be written: no permission, no space, something in the way."""
 
 
+def clipped(text: object, longest: int = 300) -> str:
+    """Return a text from an untrusted file, or what another library says of one, fit to stand in a message.
+
+    It becomes one line; what cannot be printed is escaped; and of one that is too long, the middle is left
+    out, since what is wrong comes first and what to do comes last.
+    """
+    whole = str(text)
+    if len(whole) > longest:
+        whole = f"{whole[: longest * 2 // 3]}…{whole[-(longest // 3) :]}"
+    line = " ".join(whole.split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in line)
+
+
+def shown(value: object) -> str:
+    """Return ``repr(value)`` of an untrusted value, `clipped` to what one looks at."""
+    try:
+        return clipped(repr(value), 80)
+    except RecursionError:
+        return f"a {type(value).__name__} of too many levels"
+
+
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the closest candidate, or ``""`` when none is close."""
-    close = difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name[:200], list(candidates), n=1, cutoff=0.6)
     return f" Did you mean {close[0]!r}?" if close else ""

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from PIL import Image
 from torch import nn
 
+from activitynet import ranks
+from activitynet.data.augment import GrowingTransform
+from activitynet.data.checking import count_skipped
+from activitynet.data.decode import decode_image
 from activitynet.data.photos import Photo, PhotoData, PhotoDataset
 from activitynet.data.preprocess import Preprocess
-from activitynet.evaluation import Scores, plot_confusion, plot_learning_curves, score
+from activitynet.evaluation import (
+    Scores,
+    plot_confusion,
+    plot_learning_curves,
+    plot_per_class_f1,
+    score,
+)
 from activitynet.inference import device_of, forward_dataset
 from activitynet.training import (
     Callback,
@@ -26,10 +35,16 @@ from activitynet.training import (
     RunFolder,
     computes_in_bf16,
     fit_head,
+    load_recipe,
     train,
 )
 from activitynet.training.checkpoint import has_checkpoint
+from activitynet.training.distill import load_teachers
+from activitynet.training.loop import Keep
+from activitynet.training.lr_find import LearningRates, find_learning_rate
 from activitynet.training.memory import keep_freed_memory
+from activitynet.training.memory_fit import auto_accumulate
+from activitynet.training.step import Teach
 
 _log = logging.getLogger(__name__)
 
@@ -39,14 +54,71 @@ def default_workers() -> int:
     return min(8, max(1, (os.cpu_count() or 1) // 2))
 
 
+def settle_recipe(
+    recipe: str | os.PathLike[str] | Recipe,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+) -> Recipe:
+    """Return a recipe with its changes, those that have an argument of their own included.
+
+    Raises:
+        TrainingError: There is no such recipe or field, or a value has the wrong type or range.
+    """
+    shortcuts = {"epochs": epochs, "batch_size": batch_size, "optimizer.lr": lr}
+    changes = {name: value for name, value in shortcuts.items() if value is not None}
+    known = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    return known.override({**(settings or {}), **changes})
+
+
+def parts_that_fit(model: nn.Module, preprocess: Preprocess, recipe: Recipe, run: RunFolder | None) -> int:
+    """Return in how many parts to compute a step: as a run to go on with began, or as memory asks for.
+
+    Raises:
+        TrainingError: Not even one photo fits, or the device does not tell its free memory.
+    """
+    begun = run.begun() if run is not None else None
+    if begun is not None and isinstance(parts := begun.get("recipe", {}).get("accumulate"), int):
+        return parts
+    # The process with the least free memory decides.
+    parts = ranks.greatest(auto_accumulate(model, preprocess.size, recipe), device_of(model))
+    _log.info("each step is computed in %d part(s), so that it fits into memory", parts)
+    return parts
+
+
+def search_learning_rate(
+    model: nn.Module, data: PhotoData, preprocess: Preprocess, recipe: Recipe, *, seed: int, workers: int
+) -> LearningRates:
+    """Search for the learning rate of a run on photos; see `find_learning_rate`."""
+    teach = _teaching(model, data, preprocess, recipe)
+    dataset = _training_photos(data, preprocess, recipe, seed)
+    return find_learning_rate(model, dataset, recipe, seed=seed, workers=workers, teach=teach)
+
+
+def _training_photos(data: PhotoData, preprocess: Preprocess, recipe: Recipe, seed: int) -> PhotoDataset:
+    sizes = [recipe.training_size(preprocess.size, epoch) for epoch in range(1, max(1, recipe.epochs) + 1)]
+    transform = GrowingTransform(recipe.augment, preprocess, sizes)
+    # Large photos need not be decoded in full for crops of a few hundred pixels.
+    read = functools.partial(decode_image, at_least=recipe.augment.pixels_needed(max(sizes)))
+    return PhotoDataset(data.train, transform, seed=seed, read=read)
+
+
+def _teaching(model: nn.Module, data: PhotoData, preprocess: Preprocess, recipe: Recipe) -> Teach | None:
+    teachers = load_teachers(recipe.distill, data.classes, preprocess, device_of(model))
+    return teachers.loss if teachers is not None else None
+
+
 def score_photos(
     model: nn.Module,
     photos: Sequence[Photo],
-    preprocess: Preprocess,
+    preprocess: Callable[[Image.Image], Any],
     classes: Sequence[str],
     *,
     batch_size: int = 64,
     workers: int = 0,
+    shared: bool = False,
 ) -> Scores:
     """Score a model on labelled photos, in float32.
 
@@ -57,13 +129,14 @@ def score_photos(
         classes: Class names in the order of the outputs.
         batch_size: Photos a forward pass.
         workers: Processes that decode.
+        shared: Every process of a distributed run calls this at once, and computes a share.
 
     Raises:
         DataError: There are no photos.
         ImageError: A photo cannot be read.
     """
     dataset = PhotoDataset(photos, preprocess)
-    logits, labels = forward_dataset(model, dataset, batch_size=batch_size, workers=workers)
+    logits, labels = forward_dataset(model, dataset, batch_size=batch_size, workers=workers, shared=shared)
     return score(labels.numpy(), logits.argmax(dim=1).numpy(), classes)
 
 
@@ -78,7 +151,8 @@ def fit_model(
     seed: int,
     workers: int,
     progress: bool,
-    callbacks: Sequence[Callback],
+    keep: Keep | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> FitResult:
     """Train a model on photos, show how it goes, and draw what came of it.
 
@@ -92,6 +166,7 @@ def fit_model(
         seed: Where all randomness comes from.
         workers: Processes that load photos.
         progress: Show the run in the terminal.
+        keep: Writes the epochs that the recipe keeps.
         callbacks: Called with each event after the library's own.
 
     Raises:
@@ -104,51 +179,78 @@ def fit_model(
     if recipe.fit_head and not resuming:
         _start_head(model, data, preprocess, recipe, workers)
 
-    size = recipe.training_size(preprocess.size)
-    transform = recipe.augment.build(dataclasses.replace(preprocess, size=size))
     latest: list[Scores] = []
 
-    def validate(candidate: nn.Module) -> Mapping[str, float]:
-        scores = score_photos(candidate, data.val, preprocess, data.classes, workers=workers)
+    def validate(candidate: nn.Module) -> Mapping[str, Any]:
+        scores = score_photos(candidate, data.val, preprocess, data.classes, workers=workers, shared=True)
         latest[:] = [scores]
-        return {name: getattr(scores, name) for name in ("macro_f1", "macro_f1_present", "accuracy")}
+        return {
+            **{name: getattr(scores, name) for name in ("macro_f1", "macro_f1_present", "accuracy")},
+            "per_class_f1": [item.f1 if item.support else None for item in scores.classes],
+        }
 
     def draw(event: Event) -> None:
         if run is not None and event.kind == "epoch":
-            plot_learning_curves(run.read_metrics(), run.plots / "learning_curves.png")
+            history, timings = run.read_metrics()
+            plot_learning_curves(history, run.plots / "learning_curves.png", timings)
+            plot_per_class_f1(history, data.classes, run.plots / "per_class_f1.png")
             if event.best:
                 plot_confusion(latest[0], run.plots / "confusion.png")
 
-    live = LiveProgress() if progress else None
+    live = LiveProgress() if progress and ranks.is_main() else None
+    own: list[Callback] = [*([live] if live else []), *([draw] if ranks.is_main() else [])]
     try:
         return train(
             model,
-            PhotoDataset(data.train, transform, seed=seed),
+            _training_photos(data, preprocess, recipe, seed),
             validate,
             recipe,
             run=run,
             resume=resume,
             seed=seed,
             workers=workers,
-            callbacks=[*([live] if live else []), draw, *callbacks],
+            teach=_teaching(model, data, preprocess, recipe),
+            keep=keep,
+            callbacks=[*own, *callbacks],
         )
     finally:
         if live:
             live.close()
 
 
-def card_facts(data: PhotoData, result: FitResult) -> dict[str, Any]:
-    """Return what a run adds to a card: its scores, with their split, and what it was trained on."""
+def card_facts(data: PhotoData, entry: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
+    """Return what a run adds to a card: an epoch's scores, with their split, its photos and its recipe."""
     learned = {photo.label for photo in data.train}
     absent = [name for label, name in enumerate(data.classes) if label not in learned]
     text = f"{len(data.train)} photos in {len(learned)} classes."
     if absent:
         text += f" None of: {', '.join(absent)}."
-    scores = {name: result.best[name] for name in ("macro_f1", "macro_f1_present", "accuracy")}
+    scores = {name: entry[name] for name in ("macro_f1", "macro_f1_present", "accuracy")}
     return {
         "metrics": {"split": f"val ({len(data.val)} photos)", **scores},
         "training_data": text,
+        "skipped": count_skipped(data.skipped),
         "licence": "unknown",
+        "recipe": recipe.to_dict(),
+    }
+
+
+def card_scores(scores: Scores) -> dict[str, Any]:
+    """Return what an evaluation adds to a card's metrics: the scores, and each class's."""
+    return {
+        "split": f"evaluated ({scores.photos} photos)",
+        "macro_f1": scores.macro_f1,
+        "macro_f1_present": scores.macro_f1_present,
+        "accuracy": scores.accuracy,
+        "per_class": {
+            entry.name: {
+                "precision": entry.precision,
+                "recall": entry.recall,
+                "f1": entry.f1,
+                "photos": entry.support,
+            }
+            for entry in scores.classes
+        },
     }
 
 
@@ -160,7 +262,7 @@ def _start_head(
 
     def features(photos: Sequence[Photo], transform: Any) -> tuple[torch.Tensor, torch.Tensor]:
         dataset = PhotoDataset(photos, transform)
-        return forward_dataset(model, dataset, workers=workers, features=True, bf16=bf16)
+        return forward_dataset(model, dataset, workers=workers, features=True, bf16=bf16, shared=True)
 
     _log.info("fitting the head on the frozen trunk's features of %d photos", len(data.train))
     plain, labels = features(data.train, preprocess)

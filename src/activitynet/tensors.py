@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 
 from activitynet import atomic
-from activitynet.errors import WeightsError
+from activitynet.errors import WeightsError, clipped, shown
 
 _DTYPES = frozenset(
     {torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.bool}
@@ -70,16 +70,16 @@ def read_tensors(path: str | os.PathLike[str], *, sha256: str | None = None) -> 
         tensors: dict[str, torch.Tensor] = safetensors.torch.load(data)
     except (safetensors.SafetensorError, KeyError, ValueError, RuntimeError, TypeError) as error:
         raise WeightsError(
-            f"{str(path)!r} is not a valid safetensors file ({error}). Copy or download it again."
+            f"{str(path)!r} is not a valid safetensors file ({clipped(error)}). Copy or download it again."
         ) from error
     for name, tensor in tensors.items():
         if tensor.dtype not in _DTYPES:
             kind = str(tensor.dtype).removeprefix("torch.")
             raise WeightsError(
-                f"tensor {name!r} in {str(path)!r} is of type {kind}, which no model here has."
+                f"tensor {shown(name)} in {str(path)!r} is of type {kind}, which no model here has."
             )
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise WeightsError(f"tensor {name!r} in {str(path)!r} holds numbers that are not finite.")
+            raise WeightsError(f"tensor {shown(name)} in {str(path)!r} holds numbers that are not finite.")
     return tensors
 
 
@@ -93,4 +93,4 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
         with safetensors.safe_open(path, framework="pt") as file:
             return dict(file.metadata() or {})
     except (OSError, safetensors.SafetensorError) as error:
-        raise WeightsError(f"cannot read {str(path)!r}: {error}.") from error
+        raise WeightsError(f"cannot read {str(path)!r}: {clipped(error)}.") from error

@@ -12,7 +12,17 @@ import activitynet
 from activitynet.cli.app import run
 from activitynet.errors import DataError
 
-COMMANDS = ["train", "fine-tune", "evaluate", "predict", "models", "sample-data"]
+COMMANDS = [
+    "train",
+    "fine-tune",
+    "lr-find",
+    "recipes",
+    "audit",
+    "evaluate",
+    "predict",
+    "models",
+    "sample-data",
+]
 HEAVY = ("torch", "torchvision", "timm", "numpy", "matplotlib", "sklearn", "accelerate", "PIL")
 
 

@@ -34,6 +34,7 @@ def test_training_leaves_a_run(weights: Path) -> None:
     assert {path.name for path in (weights.parent / "plots").iterdir()} == {
         "confusion.png",
         "learning_curves.png",
+        "per_class_f1.png",
     }
     assert Classifier.load(weights).classes == ACTIVITIES
 

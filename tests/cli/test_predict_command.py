@@ -4,10 +4,12 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 import activitynet
+from activitynet import weights
 from activitynet.cli.app import run
 from activitynet.errors import DataError
 from activitynet.inference import Prediction
@@ -25,7 +27,7 @@ class FakeClassifier:
     asked: tuple[object, ...] = ()
 
     @classmethod
-    def load(cls, folder: object) -> FakeClassifier:
+    def load(cls, folder: object, *, engine: object) -> FakeClassifier:
         return cls()
 
     def predict(self, photos: list[str], *, top: int, allow_urls: bool) -> Iterator[Prediction]:
@@ -37,6 +39,7 @@ class FakeClassifier:
 def classifier(monkeypatch: pytest.MonkeyPatch) -> type[FakeClassifier]:
     fake = type("Fake", (FakeClassifier,), {})
     monkeypatch.setitem(vars(activitynet), "Classifier", fake)
+    monkeypatch.setattr(weights, "find_weights", Path)
     return fake
 
 

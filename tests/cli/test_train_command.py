@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import signal
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,7 @@ import pytest
 
 import activitynet
 from activitynet.cli.app import run
-from activitynet.cli.train import read_classes
+from activitynet.cli.options import read_classes
 from activitynet.errors import DataError
 
 
@@ -16,6 +18,7 @@ class FakeResult:
     best_epoch = 1
     best = {"epoch": 1, "macro_f1": 0.5, "accuracy": 0.25}  # noqa: RUF012 - never changed
     history = (best,)
+    skipped: Mapping[str, int] = {}
 
 
 class FakeClassifier:
@@ -50,7 +53,8 @@ def test_options_reach_the_library(
     names.write_text("running\nwalking\n")
     options = (
         "--model m --init-from w --run r --epochs 3 --batch-size 8 --lr 0.1 --image-size 96 --seed 5 "
-        "--workers 0 --resume --no-progress --json"
+        "--workers 0 --skip-bad --resume --no-progress --json --recipe mine.toml --set optimizer.name=sgd "
+        "--set checkpoint.epochs=[1,2] --track tensorboard --track wandb"
     )
     assert run([command, "data", *options.split(), "--classes", str(names)]) == 0
     assert classifier.asked == {
@@ -66,7 +70,11 @@ def test_options_reach_the_library(
         "seed": 5,
         "workers": 0,
         "resume": True,
+        "skip_bad": True,
         "progress": False,
+        "recipe": "mine.toml",
+        "settings": {"optimizer.name": "sgd", "checkpoint.epochs": [1, 2]},
+        "track": ("tensorboard", "wandb"),
         "classes": ["running", "walking"],
     }
 
@@ -76,6 +84,52 @@ def test_what_is_not_said_is_left_to_the_library(classifier: type[FakeClassifier
     left = ("init_from", "image_size", "epochs", "batch_size", "lr", "workers", "classes")
     assert all(classifier.asked[name] is None for name in left)
     assert classifier.asked["model"] == "resnet18_se"
+    assert (classifier.asked["recipe"], classifier.asked["settings"]) == ("default", {})
+    assert classifier.asked["track"] == ()
+    assert run(["fine-tune", "data"]) == 0
+    assert classifier.asked["recipe"] == "fine_tune"
+
+
+def test_a_field_is_set_once(classifier: type[FakeClassifier], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["train", "data", "--set", "epochs=1", "--set", "epochs = 2"]) == 2
+    assert "'epochs' twice" in capsys.readouterr().err
+    assert run(["train", "data", "--set", "epochs"]) == 2
+    assert "FIELD=VALUE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_that_was_stopped_says_in_one_line_how_to_go_on(
+    signum: int,
+    code: int,
+    classifier: type[FakeClassifier],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from activitynet.training.signals import Interrupted
+
+    def fit(*_: Any, **__: Any) -> None:
+        raise Interrupted("stopped at step 7.", signum)
+
+    monkeypatch.setattr(classifier, "fit", fit)
+    assert run(["train", "data", "--run", "my runs/a"]) == code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    line = "stopped at step 7. Go on with the same command and --run 'my runs/a' --resume."
+    assert captured.err.splitlines() == [f"run folder: {Path('my runs/a')}", line]
+
+
+def test_of_several_processes_the_first_alone_speaks(
+    classifier: type[FakeClassifier], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RANK", "0")
+    assert run(["train", "data"]) == 2  # no two processes would name the folder alike
+    assert "--run" in capsys.readouterr().err
+    assert run(["train", "data", "--run", "r"]) == 0
+    assert "best epoch 1" in capsys.readouterr().out
+    monkeypatch.setenv("RANK", "1")
+    assert run(["train", "data", "--run", "r"]) == 0
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "")
 
 
 def test_the_default_run_folder_is_named_after_the_model_and_shown(
@@ -98,6 +152,7 @@ def test_the_result_names_what_was_written(
         "run": str(tmp_path),
         "weights": str(tmp_path / "model"),
         "plots": [str(tmp_path / "plots" / "confusion.png")],
+        "skipped": {},
         "best": FakeResult.best,
         "history": [FakeResult.best],
     }

@@ -6,6 +6,7 @@ import os
 import struct
 import subprocess
 import sys
+import tracemalloc
 import warnings
 import zlib
 from pathlib import Path
@@ -17,8 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from activitynet.data.decode import MAX_PIXELS, decode_image, verify_image
-from activitynet.errors import ImageError
+from activitynet.data.decode import MAX_PIXELS, decode_image, read_photo, verify_image
+from activitynet.data.drawn import draw_picture
+from activitynet.errors import DataError, ImageError
 
 ENCODINGS: list[tuple[str, dict[str, Any]]] = [
     ("JPEG", {}),
@@ -218,6 +220,101 @@ def test_verify_refuses_what_decode_refuses(tmp_path: Path) -> None:
             check(half)
 
 
+@pytest.mark.parametrize(
+    ("at_least", "expected"),
+    [
+        ((1, 1), (25, 38)),
+        ((25, 37), (25, 38)),
+        ((26, 37), (50, 75)),
+        ((25, 38), (50, 75)),
+        ((50, 75), (50, 75)),
+        ((51, 1), (100, 150)),
+        ((1, 76), (100, 150)),
+        ((101, 150), (200, 300)),
+        ((1000, 1000), (200, 300)),
+    ],
+)
+@pytest.mark.parametrize("orientation", [1, 3, 6, 7])
+def test_a_jpeg_is_reduced_as_long_as_both_upright_sides_suffice(
+    at_least: tuple[int, int], expected: tuple[int, int], orientation: int
+) -> None:
+    upright = noise(300, 200)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = upright.transpose(Image.Transpose.ROTATE_90) if orientation > 4 else upright
+    for image_format in ("JPEG", "MPO"):
+        found = decode_image(encoded(stored, image_format, exif=exif), at_least=at_least)
+        assert (found.height, found.width) == expected
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}, {"quality": 60}])
+@pytest.mark.parametrize("reduction", [2, 4, 8])
+def test_a_reduced_jpeg_looks_like_a_resized_one(reduction: int, options: dict[str, Any]) -> None:
+    """To a tolerance: in levels of 256, 2 on average and 32 at an edge."""
+    grain = np.random.default_rng(0).normal(0, 6, (384, 384, 3))
+    drawn = np.asarray(draw_picture("dancing", 0, split="test", size=384)) + grain
+    picture = Image.fromarray(drawn.clip(0, 255).astype(np.uint8))
+    data = encoded(picture, "JPEG", **{"quality": 88, **options})
+    side = 330 // reduction
+    full, reduced = decode_image(data), decode_image(data, at_least=(side, side))
+    assert reduced.size == (384 // reduction, 384 // reduction)
+    expected, found = (
+        np.asarray(image.resize((side, side), Image.Resampling.BICUBIC), dtype=int)
+        for image in (full, reduced)
+    )
+    assert np.abs(found - expected).mean() < 2
+    assert np.abs(found - expected).max() <= 32
+
+
+def test_only_encoded_jpegs_are_reduced(tmp_path: Path) -> None:
+    whole = encoded(noise(), "JPEG")
+    assert np.array_equal(decode_image(whole, at_least=(40, 60)), decode_image(whole))
+    for image_format in ("PNG", "WEBP", "TIFF"):
+        data = encoded(noise(), image_format)
+        assert np.array_equal(decode_image(data, at_least=(1, 1)), decode_image(data)), image_format
+    opened = Image.open(io.BytesIO(whole))
+    assert decode_image(opened, at_least=(1, 1)).size == opened.size == (60, 40)
+
+
+def test_a_jpeg_that_is_reduced_is_bounded_by_its_full_size(tmp_path: Path) -> None:
+    data = encoded(noise(60, 40), "JPEG")
+    assert decode_image(data, at_least=(1, 1), max_pixels=2400).size == (8, 5)
+    with pytest.raises(ImageError, match="60 x 40 pixels"):
+        decode_image(data, at_least=(1, 1), max_pixels=2399)
+    # The header alone says so, whatever comes after.
+    start = data.index(b"\xff\xc0") + 5
+    giant = tmp_path / "giant.jpg"
+    giant.write_bytes(data[:start] + struct.pack(">HH", 30_000, 30_000) + data[start + 4 :])
+    for check in (verify_image, decode_image):
+        with pytest.raises(ImageError, match="30000 x 30000 pixels"):
+            check(giant)
+
+
+@pytest.mark.parametrize("at_least", [(0, 5), (5, -1), (5,), (1.5, 2), ("1", "2")])
+def test_a_least_size_is_two_whole_numbers(at_least: Any) -> None:
+    with pytest.raises(DataError, match="at_least must be two whole numbers"):
+        decode_image(noise(), at_least=at_least)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_a_reduced_jpeg_that_is_cut_short_is_refused(share: float) -> None:
+    data = encoded(noise(400, 300), "JPEG", quality=95)
+    with pytest.raises(ImageError, match="truncated"):
+        decode_image(data[: int(share * len(data))], at_least=(1, 1))
+
+
+def test_a_file_is_read_as_it_is_or_refused_as_in_decoding(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(b"anything")
+    assert read_photo(path) == b"anything"
+    for bad in (tmp_path, tmp_path / "missing.jpg", tmp_path / "a\0b.jpg"):
+        with pytest.raises(ImageError) as reading:
+            read_photo(bad)
+        with pytest.raises(ImageError) as decoding:
+            decode_image(bad)
+        assert str(reading.value) == str(decoding.value)
+
+
 def test_bad_files_are_named_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "text.jpg").write_text("hello, this is not a photo at all")
@@ -297,20 +394,64 @@ def test_large_photos_are_read_without_pillow_warning_of_bombs(image_format: str
     assert MAX_PIXELS // 2 == Image.MAX_IMAGE_PIXELS
 
 
+def test_a_gif_frame_larger_than_its_screen_is_refused_without_a_warning() -> None:
+    data = bytearray(encoded(noise(8, 8).quantize(4), "GIF"))
+    frame = data.index(b",\0\0\0\0") + 5
+    data[frame : frame + 4] = struct.pack("<HH", 12_000, 10_000)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with pytest.raises(ImageError, match="12000 x 10000 pixels"):
+            decode_image(bytes(data), max_pixels=10**6)
+    assert caught == []
+
+
+def test_a_chunk_that_claims_to_be_long_gets_no_room(tmp_path: Path) -> None:
+    path = tmp_path / "long.png"
+    data = bytearray(encoded(noise(), "PNG"))
+    start = data.index(b"IDAT") - 4
+    data[start : start + 4] = struct.pack(">I", 2**31 - 1)
+    path.write_bytes(data)
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(ImageError):
+            decode_image(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
+
+
+def test_damaged_metadata_makes_no_warning_whatever_the_filters_were_before() -> None:
+    script = """
+import io
+from PIL import Image
+from activitynet.data.decode import decode_image
+buffer = io.BytesIO()
+exif = b"Exif\\0\\0II*\\0\\x08\\0\\0\\0\\xff\\xff"
+Image.new("RGB", (64, 32)).save(buffer, "JPEG", exif=exif)
+print(decode_image(buffer.getvalue()).size)
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error::UserWarning", "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "(64, 32)\n"
+    assert done.stderr == ""
+
+
 @pytest.mark.filterwarnings("ignore:::PIL")
 @settings(max_examples=300, deadline=None)
 @given(
     choice=st.sampled_from(ENCODINGS),
     changes=st.lists(st.tuples(st.integers(0), st.integers(0, 255)), max_size=8),
+    at_least=st.sampled_from([None, (1, 1), (8, 12)]),
 )
 def test_damaged_bytes_give_an_image_or_an_image_error(
-    choice: tuple[str, dict[str, Any]], changes: list[tuple[int, int]]
+    choice: tuple[str, dict[str, Any]], changes: list[tuple[int, int]], at_least: tuple[int, int] | None
 ) -> None:
     data = bytearray(encoded(noise(24, 16), choice[0], **choice[1]))
     for place, value in changes:
         data[place % len(data)] = value
     with contextlib.suppress(ImageError):
-        image = decode_image(bytes(data), max_pixels=10**6)
+        image = decode_image(bytes(data), at_least=at_least, max_pixels=10**6)
         assert image.mode == "RGB"
         assert image.width * image.height <= 10**6
 

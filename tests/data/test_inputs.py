@@ -187,3 +187,26 @@ def test_an_endless_stream_is_taken_item_by_item(tmp_path: Path) -> None:
 def test_urls_are_off_unless_asked_for() -> None:
     assert "Pass allow_urls=True" in refused("https://example.org/a.jpg")
     assert names("HTTP://example.org/a.jpg", allow_urls=True) == ["HTTP://example.org/a.jpg"]
+
+
+def test_photos_inside_tar_files_are_found_by_file_folder_and_pattern(tmp_path: Path) -> None:
+    from test_containers import jpeg, pack
+
+    for name in ("a", "b"):
+        pack(tmp_path / f"{name}.tar", {"10.jpg": jpeg(0), "2.jpg": jpeg(1), "2.cls": "0"})
+    first = [str(tmp_path / "a.tar" / name) for name in ("2.jpg", "10.jpg")]
+    assert [name for name, _ in iter_photos(tmp_path / "a.tar")] == first
+    for place in (tmp_path, f"{tmp_path}/*.tar"):
+        found = list(iter_photos(place))
+        assert [name for name, _ in found][:2] == first
+        assert len(found) == 4
+        assert found[0][1]().size == (48, 40)
+    (tmp_path / "b.tar").write_bytes(b"x" * 1000)
+    for place in (tmp_path / "b.tar", tmp_path):
+        *_, (_, open_photo) = iter_photos(place)
+        with pytest.raises(ImageError, match=r"b\.tar': it is truncated, damaged or no tar file"):
+            open_photo()
+    (tmp_path / "c.tar.gz").touch()
+    ((name, open_photo),) = iter_photos(tmp_path / "c.tar.gz")
+    with pytest.raises(ImageError, match="empty file"):
+        open_photo()

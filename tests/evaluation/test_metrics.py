@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score
 
+from activitynet.data.photos import Photo, SkippedPhoto
 from activitynet.errors import DataError
 from activitynet.evaluation import score
 
@@ -48,3 +51,15 @@ def test_rare_classes_do_not_move_the_headline_score() -> None:
 def test_no_photos_is_an_error() -> None:
     with pytest.raises(DataError, match="no labelled photos"):
         score([], [], ["a", "b"])
+
+
+def test_photos_that_were_left_out_are_counted_and_named() -> None:
+    skipped = (SkippedPhoto(Photo(Path("b.jpg"), 1), "val", "it is empty."),)
+    scores = score([0, 1], [0, 1], ["a", "b"])
+    assert scores.to_dict()["skipped"] == []
+    assert "left out" not in scores.summary()
+    scores = dataclasses.replace(scores, skipped=skipped)
+    assert scores.summary().endswith("on 2 photos; unreadable photos left out: 1 (1 val)")
+    assert scores.to_dict()["skipped"] == [
+        {"path": "b.jpg", "split": "val", "label": "b", "error": "it is empty."}
+    ]

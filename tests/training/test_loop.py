@@ -15,7 +15,7 @@ from activitynet.data.augment import Augment
 from activitynet.data.photos import Photo, PhotoDataset
 from activitynet.data.preprocess import Preprocess
 from activitynet.errors import TrainingError
-from activitynet.training import Event, FitResult, Loss, Optimizer, Recipe, RunFolder, train
+from activitynet.training import Checkpoint, Event, FitResult, Loss, Mix, Optimizer, Recipe, RunFolder, train
 from activitynet.training.checkpoint import read_checkpoint
 
 RECIPE = Recipe(
@@ -25,6 +25,8 @@ RECIPE = Recipe(
     optimizer=Optimizer(lr=0.01),
     loss=Loss(balance=0.5),
     augment=Augment(color=0.3),
+    mix=Mix(mixup=0.4, cutmix=1.0, until=0.7),
+    checkpoint=Checkpoint(every_steps=1),
 )
 
 
@@ -46,17 +48,20 @@ def fit(
     recipe: Recipe = RECIPE,
     *,
     scores: Iterator[float] | None = None,
+    architecture: str = "test_efficientnet_se",
+    drop_path_rate: float = 0.2,
     **options: object,
 ) -> tuple[nn.Module, FitResult]:
     torch.manual_seed(0)
     model = create_model(
-        "test_efficientnet_se", num_classes=2, drop_rate=recipe.drop_rate, drop_path_rate=0.2
+        architecture, num_classes=2, drop_rate=recipe.drop_rate, drop_path_rate=drop_path_rate
     )
     dataset = PhotoDataset(photos, recipe.augment.build(Preprocess(size=(32, 32))), seed=5)
-    rising = scores or iter(range(1, 100))
 
-    def validate(_: nn.Module) -> Mapping[str, float]:
-        return {"macro_f1": float(next(rising)), "accuracy": 0.5}
+    def validate(network: nn.Module) -> Mapping[str, float]:
+        # Without scores of a test's own, a number that follows from the weights alone.
+        weight = network.get_classifier().weight.double()
+        return {"macro_f1": next(scores) if scores else (weight**2).sum().item(), "accuracy": 0.5}
 
     return model, train(model, dataset, validate, recipe, seed=5, **options)  # type: ignore[arg-type]
 
@@ -66,42 +71,101 @@ def assert_same_weights(one: nn.Module, other: nn.Module) -> None:
         assert torch.equal(tensor, expected), name
 
 
-def interrupt_after(epoch: int) -> Callable[[Event], None]:
+def stop_at(kind: str, step: int) -> Callable[[Event], None]:
     def callback(event: Event) -> None:
-        if event.kind == "step" and event.epoch == epoch + 1:
+        if event.kind == kind and event.step == step:
             raise KeyboardInterrupt
 
     return callback
 
 
-@pytest.mark.parametrize("ema", [True, False])
-def test_resumed_is_the_uninterrupted_run_to_the_bit(photos: list[Photo], tmp_path: Path, ema: bool) -> None:
-    recipe = RECIPE.override(ema=ema)
+def assert_same_states(one: Path, other: Path) -> None:
+    first, second = (read_checkpoint(folder / "checkpoints" / "last")[0] for folder in (one, other))
+    assert first.keys() == second.keys()
+    assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
+    assert (one / "metrics.jsonl").read_bytes() == (other / "metrics.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("average", ["ema", "swa", "none"])
+@pytest.mark.parametrize("anchor", [0.0, 0.3])
+def test_resumed_is_the_uninterrupted_run_to_the_bit(
+    photos: list[Photo], tmp_path: Path, average: str, anchor: float
+) -> None:
+    recipe = RECIPE.override(average__name=average, average__anchor=anchor, accumulate=2)
     whole, result = fit(photos, recipe, run=RunFolder(tmp_path / "whole"))
     cut = RunFolder(tmp_path / "cut")
-    for epoch in (0, 1, 2):
+    # In the first epoch, at the end of one, in the middle of the second, and before the last one's end.
+    for kind, step in (("step", 1), ("step", 3), ("epoch", 3), ("step", 5), ("step", 9)):
         with pytest.raises(KeyboardInterrupt):
-            fit(
-                photos,
-                recipe,
-                run=cut,
-                resume=True,
-                callbacks=[interrupt_after(epoch)],
-                scores=iter(range(epoch + 1, 9)),
-            )
+            fit(photos, recipe, run=cut, resume=True, callbacks=[stop_at(kind, step)])
     torch.manual_seed(99)
-    resumed, again = fit(photos, recipe, run=cut, resume=True, scores=iter([4.0]))
+    resumed, again = fit(photos, recipe, run=cut, resume=True)
     assert_same_weights(resumed, whole)
-    speedless = [
-        [{k: v for k, v in row.items() if k != "images_per_second"} for row in r.history]
-        for r in (result, again)
-    ]
-    assert speedless[0] == speedless[1]
-    states = [
-        read_checkpoint(folder / "checkpoints" / "last")[0] for folder in (tmp_path / "whole", cut.path)
-    ]
-    assert states[0].keys() == states[1].keys()
-    assert all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())
+    assert result.history == again.history
+    assert_same_states(tmp_path / "whole", cut.path)
+
+
+def test_a_run_that_ends_early_is_saved_even_without_checkpoints_on_the_way(
+    photos: list[Photo], tmp_path: Path
+) -> None:
+    recipe = RECIPE.override({"checkpoint.every_steps": 0, "checkpoint.every_minutes": 0})
+    fit(photos, recipe, run=RunFolder(tmp_path / "whole"))
+    cut = RunFolder(tmp_path / "cut")
+    with pytest.raises(KeyboardInterrupt):
+        fit(photos, recipe, run=cut, callbacks=[stop_at("step", 5)])
+    assert read_checkpoint(cut.last)[1]["step"] == 5
+    fit(photos, recipe, run=cut, resume=True)
+    assert_same_states(tmp_path / "whole", cut.path)
+
+
+def test_the_parts_of_a_step_are_one_batch(photos: list[Photo]) -> None:
+    # Plain gradient descent: of a gradient that is zero but for rounding, Adam would make a whole step.
+    recipe = RECIPE.override(
+        {
+            "epochs": 1,
+            "mix.mixup": 0.0,
+            "mix.cutmix": 0.0,
+            "drop_rate": 0.0,
+            "precision": "fp32",
+            "optimizer.name": "sgd",
+            "optimizer.clip_norm": 0.0,
+            "average.name": "none",
+        }
+    )
+    options = {"architecture": "test_resnet_se", "drop_path_rate": 0.0}
+    start, _ = fit(photos, recipe.override(epochs=0), **options)  # type: ignore[arg-type]
+    whole, _ = fit(photos, recipe, **options)  # type: ignore[arg-type]
+    parts, _ = fit(photos, recipe.override(accumulate=2), **options)  # type: ignore[arg-type]
+    moved = {name: tensor - start.state_dict()[name] for name, tensor in whole.state_dict().items()}
+    apart = {name: tensor - whole.state_dict()[name] for name, tensor in parts.state_dict().items()}
+    distances = [torch.cat([change.flatten() for change in each.values()]).norm() for each in (moved, apart)]
+    assert distances[1] < 0.01 * distances[0]
+    with pytest.raises(TrainingError, match="that 3 divides"):
+        fit(photos, recipe.override(accumulate=3))
+
+
+def test_mixing_ends_where_the_recipe_says(photos: list[Photo]) -> None:
+    never, _ = fit(photos, RECIPE.override({"mix.until": 0.0}))
+    without, _ = fit(photos, RECIPE.override({"mix.mixup": 0.0, "mix.cutmix": 0.0}))
+    always, _ = fit(photos, RECIPE.override({"mix.until": 1.0}))
+    assert_same_weights(never, without)
+    assert not torch.equal(never.get_classifier().weight, always.get_classifier().weight)
+
+
+def test_epochs_that_are_named_or_among_the_best_are_kept(photos: list[Photo], tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    kept: dict[Path, nn.Module] = {}
+
+    def keep(path: Path, model: nn.Module, entry: Mapping[str, object]) -> None:
+        path.mkdir(parents=True)
+        kept[path] = model
+        assert run.snapshot(int(str(entry["epoch"]))) == path
+
+    recipe = RECIPE.override({"epochs": 5, "checkpoint.epochs": [2, 4], "checkpoint.top": 2})
+    fit(photos, recipe, run=run, keep=keep, scores=iter([0.1, 0.5, 0.2, 0.7, 0.3, 0.6]))
+    left = sorted(path.name for path in (run.path / "checkpoints").glob("epoch-*"))
+    assert left == ["epoch-0002", "epoch-0003", "epoch-0004", "epoch-0005"]
+    assert run.snapshot(1) in kept  # it was among the best two for a while
 
 
 def test_workers_and_the_callers_randomness_change_nothing(photos: list[Photo]) -> None:

@@ -6,10 +6,12 @@ import json
 import pytest
 
 from activitynet.errors import TrainingError
-from activitynet.training import DEFAULT, FINE_TUNE, Recipe
+from activitynet.training import Recipe, list_recipes, load_recipe
+
+DEFAULT = Recipe()
 
 
-@pytest.mark.parametrize("recipe", [DEFAULT, FINE_TUNE])
+@pytest.mark.parametrize("recipe", [load_recipe(name) for name in list_recipes()])
 def test_recipe_survives_json(recipe: Recipe) -> None:
     assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
 
@@ -28,6 +30,12 @@ def test_override_changes_one_field_and_nothing_else() -> None:
 def test_unknown_field_suggests_the_nearest() -> None:
     with pytest.raises(TrainingError, match=r"'epoch'.*Did you mean 'epochs'"):
         DEFAULT.override(epoch=3)
+    with pytest.raises(TrainingError, match=r"'optimizer\.lrr'.*Did you mean 'optimizer\.lr'"):
+        DEFAULT.override({"optimizer.lrr": 1.0})
+    with pytest.raises(TrainingError, match=r"'optimizer' is a table"):
+        DEFAULT.override({"optimizer": 1.0})
+    with pytest.raises(TrainingError, match=r"'focl'.*Did you mean 'focal'"):
+        DEFAULT.override({"loss.name": "focl"})
     with pytest.raises(TrainingError, match=r"'optimizer\.learning'"):
         Recipe.from_dict({"optimizer": {"learning": 1}})
 
@@ -45,6 +53,11 @@ def test_unknown_field_suggests_the_nearest() -> None:
         ({"loss": {"smoothing": 1.0}}, "smoothing"),
         ({"loss": {"smoothing": float("nan")}}, "smoothing"),
         ({"augment": {"scale": [0.1]}}, "augment"),
+        ({"checkpoint": {"epochs": [3, 0]}}, "counts epochs from 1"),
+        ({"checkpoint": {"epochs": 3}}, "has to be a list"),
+        ({"freeze_blocks": [1]}, "freeze_blocks"),
+        ({"distill": {"teachers": "a"}}, "teachers"),
+        ({"average": {"anchor": 1.0}}, "anchor"),
     ],
 )
 def test_bad_values_are_refused_by_name(values: dict[str, object], message: str) -> None:
@@ -68,4 +81,11 @@ def test_whole_numbers_serve_as_floats() -> None:
 def test_training_size_is_a_share_in_whole_strides(
     resolution: float, size: tuple[int, int], expected: tuple[int, int]
 ) -> None:
-    assert Recipe(resolution=resolution).training_size(size) == expected
+    assert Recipe(resolution=resolution).training_size(size, epoch=1) == expected
+
+
+def test_images_grow_from_the_first_epoch_to_the_last() -> None:
+    recipe = Recipe(epochs=5, resolution_start=0.5, resolution=1.0)
+    sides = [recipe.training_size((224, 224), epoch)[0] for epoch in range(1, 8)]
+    assert sides == [128, 128, 160, 192, 224, 224, 224]
+    assert Recipe(epochs=1, resolution_start=0.5).training_size((224, 224), 1) == (128, 128)

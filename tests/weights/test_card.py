@@ -28,6 +28,8 @@ CARD = Card(
     sha256="ab" * 32,
 )
 VALUES: dict[str, Any] = json.loads(CARD.to_json())
+FOR_TIMM = ("zoo", "num_classes", "label_names", "pretrained_cfg")
+OPTIONAL = ("skipped", *FOR_TIMM, "recipe")
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -44,9 +46,34 @@ cards = st.builds(
     temperature=st.floats(1e-3, 1e3),
     metrics=st.dictionaries(st.text(), plain, max_size=3),
     training_data=st.text(),
+    skipped=st.dictionaries(st.sampled_from(["train", "val", "test"]), st.integers(1)),
     licence=st.text(),
+    recipe=st.dictionaries(st.text(), plain, max_size=3),
     sha256=st.just("") | st.text("0123456789abcdef", min_size=64, max_size=64),
 )
+
+
+@pytest.mark.parametrize("architecture", ["resnet18_se", "timm/resnet18", "timm/", "timm/timm/x"])
+def test_an_architecture_of_timm_is_called_what_timm_calls_it(architecture: str) -> None:
+    card = dataclasses.replace(CARD, architecture=architecture)
+    assert json.loads(card.to_json())["architecture"] == architecture.removeprefix("timm/")
+    assert Card.from_json(card.to_json()) == card
+
+
+def test_a_card_needs_neither_a_recipe_nor_what_only_timm_reads() -> None:
+    assert Card.from_json(json.dumps({k: v for k, v in VALUES.items() if k not in OPTIONAL})) == CARD
+
+
+@pytest.mark.parametrize("field", FOR_TIMM)
+def test_timm_is_told_nothing_else(field: str) -> None:
+    other = {"zoo": "keras", "num_classes": 4, "label_names": VALUES["classes"][::-1], "pretrained_cfg": {}}
+    with pytest.raises(WeightsError, match=f"{field!r} must say for timm what"):
+        Card.from_json(json.dumps({**VALUES, field: other[field]}))
+
+
+def test_swapped_class_names_contradict_what_timm_is_told() -> None:
+    with pytest.raises(WeightsError, match="'label_names' must say for timm"):
+        Card.from_json(json.dumps({**VALUES, "classes": VALUES["classes"][::-1]}))
 
 
 @given(cards)
@@ -68,7 +95,7 @@ def test_a_card_is_not_changed_through_what_it_was_made_of() -> None:
     assert card.metrics == {"val": {"f1": 0.5}}
 
 
-@pytest.mark.parametrize("field", sorted(VALUES))
+@pytest.mark.parametrize("field", sorted(VALUES.keys() - set(OPTIONAL)))
 def test_a_missing_field_is_named(field: str) -> None:
     values = {name: value for name, value in VALUES.items() if name != field}
     with pytest.raises(WeightsError, match=f"'{field}'"):
@@ -79,6 +106,11 @@ def test_a_missing_field_is_named(field: str) -> None:
     ("change", "named"),
     [
         ({"clases": []}, "'clases'. Did you mean 'classes'"),
+        ({"skipped": {"train": 0}}, "'skipped' must hold numbers from 1"),
+        ({"skipped": {"train": True}}, "'skipped' must hold numbers from 1"),
+        ({"skipped": {"train": 1.0}}, "'skipped' must hold numbers from 1"),
+        ({"skipped": {"dev": 1}}, "'skipped' must hold numbers from 1, by train, val and test"),
+        ({"skipped": 3}, "'skipped' must be a mapping"),
         ({"architecture": ""}, "'architecture' must not be empty"),
         ({"architecture": 5}, "'architecture' must be a text"),
         ({"architecture": ["a"]}, "'architecture' must be a text"),
@@ -141,11 +173,20 @@ def test_bad_values_are_named(change: dict[str, Any], named: str) -> None:
         ),
         (CARD.to_json().replace('"photos"', '"macro_f1"'), "'macro_f1' is there twice"),
         (CARD.to_json() + " " * MAX_BYTES, "more than the"),
+        (
+            CARD.to_json().replace('"resize": "pad"', '"resize": "' + "pad" * 99_999 + '"'),
+            "resize must be one of",
+        ),
+        (CARD.to_json().replace("0.229", "[" * 900 + "]" * 900), "std must be three numbers"),
+        (CARD.to_json().replace('"licence"', '"' + "licence" * 99_999 + '"'), "has no field 'licence"),
+        (CARD.to_json().replace('"size"', '"size\\n\\u001b\\u2028"'), "has no field 'size"),
     ],
 )
 def test_text_that_is_no_card_is_refused(text: str, reason: str) -> None:
-    with pytest.raises(WeightsError, match=reason):
+    with pytest.raises(WeightsError, match=reason) as refusal:
         Card.from_json(text)
+    assert len(str(refusal.value)) < 400
+    assert str(refusal.value).isprintable()
 
 
 @pytest.mark.parametrize("value", [{"x": float("nan")}, {"x": object()}, {"x": {1, 2}}, {(1, 2): 3}, 5])

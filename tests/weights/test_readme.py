@@ -42,7 +42,14 @@ def test_the_page_says_what_the_card_says() -> None:
 def test_what_is_not_known_is_said_to_be() -> None:
     page = model_page(card(metrics={}))
     assert "Not measured." in page
-    assert page.count("Not stated.") == 2
+    assert page.count("Not stated.") == 3
+    assert "not calibrated" in page
+
+
+def test_photos_that_were_left_out_are_counted() -> None:
+    text = "drawings\n\nUnreadable photos left out: 3 (2 train, 1 val).\n\n## "
+    assert text in model_page(card(training_data="drawings", skipped={"train": 2, "val": 1}))
+    assert "left out" not in model_page(card(training_data="drawings"))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from activitynet.blocks.activation import ACTIVATIONS, Mish, make_activation
-from activitynet.blocks.conv import ConvNormAct, conv2d
+from activitynet.blocks.conv import ConvNormAct, conv2d, set_fused
+from activitynet.blocks.depthwise import DepthwiseConv2d
 from activitynet.blocks.drop_path import DropPath
 from activitynet.blocks.mbconv import MBConv
 from activitynet.blocks.norm import group_count, make_norm
@@ -14,6 +15,7 @@ from activitynet.blocks.se import SEBlock
 __all__ = [
     "ACTIVATIONS",
     "ConvNormAct",
+    "DepthwiseConv2d",
     "DropPath",
     "MBConv",
     "Mish",
@@ -24,4 +26,5 @@ __all__ = [
     "group_count",
     "make_activation",
     "make_norm",
+    "set_fused",
 ]

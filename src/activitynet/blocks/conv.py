@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor, nn
 
 from activitynet.blocks.activation import make_activation
+from activitynet.blocks.depthwise import DepthwiseConv2d
+from activitynet.blocks.fused import Scaled, normalised
 from activitynet.blocks.norm import make_norm
 
 
@@ -25,12 +28,36 @@ def conv2d(
         stride: The step of the kernel.
         groups: The groups that the channels are split in; ``in_channels`` makes it depthwise.
     """
-    conv = nn.Conv2d(
-        in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2, groups=groups, bias=False
-    )
+    conv: nn.Conv2d
+    if groups == in_channels == out_channels and groups > 1:
+        conv = DepthwiseConv2d(in_channels, kernel_size, stride=stride)
+    else:
+        padding = kernel_size // 2
+        conv = nn.Conv2d(
+            in_channels, out_channels, kernel_size, stride, padding=padding, groups=groups, bias=False
+        )
     fan_out = kernel_size**2 * out_channels / groups
     nn.init.normal_(conv.weight, std=math.sqrt(2 / fan_out))
     return conv
+
+
+def set_fused(model: nn.Module, wanted: bool) -> bool:
+    """Let a network's blocks with group norms train by the passes of `activitynet.blocks.fused`, or not.
+
+    Batch norms are left alone: PyTorch's own are as fast.
+
+    Args:
+        model: Any module.
+        wanted: Whether they shall. The first step then compiles, which takes about half a minute, and needs a
+            C++ compiler on a CPU.
+
+    Returns:
+        Whether there is a block that can.
+    """
+    blocks = [m for m in model.modules() if isinstance(m, ConvNormAct) and isinstance(m.norm, nn.GroupNorm)]
+    for block in blocks:
+        block.fused = wanted
+    return bool(blocks)
 
 
 class ConvNormAct(nn.Module):
@@ -45,6 +72,10 @@ class ConvNormAct(nn.Module):
         act: A name of `ACTIVATIONS`, or `None` for no activation.
         norm: ``"group"`` or ``"batch"`` (see `make_norm`).
         eps: What the normalisation adds to the variance.
+
+    Attributes:
+        fused: While training, normalise and activate in two passes (see `activitynet.blocks.fused`); for a
+            group norm only. `set_fused` sets it.
 
     Shapes:
         ``(batch, in_channels, h, w)`` to ``(batch, out_channels, ⌈h / stride⌉, ⌈w / stride⌉)``.
@@ -69,7 +100,15 @@ class ConvNormAct(nn.Module):
         self.conv = conv2d(in_channels, out_channels, kernel_size, stride=stride, groups=groups)
         self.norm = make_norm(norm, out_channels, eps=eps)
         self.act = nn.Identity() if act is None else make_activation(act)
+        self.fused = False
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the activated features."""
+        if not torch.jit.is_scripting() and self.fused and self.training:
+            return self.before_act(x).activated(self.act)
         return self.act(self.norm(self.conv(x)))
+
+    @torch.jit.unused
+    def before_act(self, x: Tensor) -> Scaled:
+        """Return the normalised features before activation, with the scale still to be applied."""
+        return normalised(self.conv(x), self.norm)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from activitynet.blocks.activation import make_activation
@@ -66,5 +67,14 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the activated sum of the shortcut and the gated branch."""
+        if not torch.jit.is_scripting() and self.second.fused and self.training:
+            return self._fused(x)
         branch = self.se(self.second(self.dropout(self.first(x))))
         return self.act(self.shortcut(x) + self.drop_path(branch))
+
+    @torch.jit.unused
+    def _fused(self, x: Tensor) -> Tensor:
+        branch = self.second.before_act(self.dropout(self.first(x)))
+        if isinstance(self.se, SEBlock):
+            branch = branch.gated(self.se.gate)
+        return branch.dropped(self.drop_path).activated(self.act, self.shortcut(x))

@@ -41,5 +41,8 @@ class SEBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``x`` with each channel scaled by its gate."""
-        gate = self.expand(self.act(self.reduce(x.mean((2, 3), keepdim=True))))
-        return x * gate.sigmoid()
+        return x * self.gate(x.mean((2, 3), keepdim=True))
+
+    def gate(self, means: Tensor) -> Tensor:
+        """Return the gates, in (0, 1), for the channels' means; both are ``(batch, channels, 1, 1)``."""
+        return self.expand(self.act(self.reduce(means))).sigmoid()

@@ -12,11 +12,17 @@ from typing import Annotated
 import typer
 
 from activitynet import __version__
+from activitynet.cli.audit import audit
+from activitynet.cli.ensemble import ensemble, soup
 from activitynet.cli.evaluate import evaluate
+from activitynet.cli.export import export
+from activitynet.cli.lr_find import lr_find
 from activitynet.cli.models import models
 from activitynet.cli.output import logging_to_stderr, printable
 from activitynet.cli.predict import predict
+from activitynet.cli.recipes import recipes
 from activitynet.cli.sample_data import sample_data
+from activitynet.cli.sharing import pull, push, weights
 from activitynet.cli.train import training_command
 from activitynet.errors import ActivityNetError
 
@@ -57,9 +63,18 @@ _app.command("train", help="Train a network on a folder of labelled photos.")(tr
 _app.command("fine-tune", help="Adapt a pretrained network: fit its head first, then the rest, gently.")(
     training_command("fine_tune")
 )
+_app.command("lr-find")(lr_find)
+_app.command("recipes")(recipes)
+_app.command("audit")(audit)
 _app.command("evaluate")(evaluate)
+_app.command("ensemble")(ensemble)
+_app.command("soup")(soup)
 _app.command("predict")(predict)
+_app.command("export")(export)
 _app.command("models")(models)
+_app.command("push")(push)
+_app.command("pull")(pull)
+_app.command("weights")(weights)
 _app.command("sample-data")(sample_data)
 
 
@@ -71,8 +86,8 @@ def run(arguments: Sequence[str]) -> int:
 
     Returns:
         The exit code: 0 is success; 1, at least one photo could not be read; 2, the input is at fault, and
-        one line on stderr says how; 70, a fault of this program, with its traceback; 130, interrupted;
-        141, whoever read the output has gone.
+        one line on stderr says how; 70, a fault of this program, with its traceback; 128 and the number
+        of a signal, ended by it: 130, Ctrl-C; 141, whoever read the output has gone; 143, SIGTERM.
     """
     command = typer.main.get_command(_app)
     try:

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.cells import cell_len
 from rich.table import Column
 
-import activitynet
+from activitynet.cli import options
 from activitynet.cli.output import RowPrinter, print_json, printable
 
 
 def evaluate(
-    weights: Annotated[Path, typer.Argument(metavar="WEIGHTS", help="Weights folder, such as RUN/model.")],
-    data: Annotated[
-        Path,
-        typer.Argument(
-            metavar="DATA", help="Folder with one folder a class, split into train/ and val/ or not."
-        ),
-    ],
+    *,
+    weights: options.Weights,
+    data: options.Data,
     split: Annotated[str, typer.Option(help="train, val, test, or all.")] = "val",
+    skip_bad: options.SkipBad = False,
+    group_duplicates: options.GroupDuplicates = False,
+    engine: options.EngineName = None,
+    cascade: options.Cascade = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
 ) -> None:
     """Score trained weights on labelled photos."""
-    scores = activitynet.Classifier.load(weights).evaluate(data, split=split)
+    predictor = options.load_predictor(weights, engine=engine, cascade=cascade)
+    photos = options.open_for(predictor, data, group_duplicates=group_duplicates)
+    scores = predictor.evaluate(photos, split=split, skip_bad=skip_bad)
     if as_json:
         print_json(scores.to_dict())
         return

@@ -6,14 +6,18 @@ import csv
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.cells import cell_len
 from rich.table import Column
 
 import activitynet
+from activitynet.cli import options
 from activitynet.cli.output import RowPrinter, print_json, printable
+
+if TYPE_CHECKING:
+    from activitynet.predictor import Predictor
 
 SOME_FAILED = 1
 
@@ -23,7 +27,15 @@ _Print = Callable[["activitynet.Prediction"], None]
 def predict(
     *,
     photos: Annotated[list[str], typer.Argument(metavar="PHOTO", help="Photos, folders or globs.")],
-    weights: Annotated[Path, typer.Option(metavar="FOLDER", help="Weights folder, such as RUN/model.")],
+    weights: Annotated[
+        str,
+        typer.Option(
+            metavar="WEIGHTS",
+            help="Weights folder, such as RUN/model; org/name on the Hub; or an exported .onnx or .xml file.",
+        ),
+    ],
+    engine: options.EngineName = None,
+    cascade: options.Cascade = False,
     top: Annotated[int, typer.Option(min=1, help="How many guesses to list for a photo.")] = 5,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a line of JSON for each photo, with its exact name.")
@@ -34,22 +46,45 @@ def predict(
     allow_urls: Annotated[
         bool, typer.Option("--allow-urls", help="Fetch photos given as http(s) URLs.")
     ] = False,
+    submission: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="PHOTO is a contest's folder: write the answers for its test photos into this CSV file.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> int:
     """Say what is in photos. The exit code is 1 when one of them could not be read."""
     if as_json and as_csv:
         raise typer.BadParameter("choose one of --json and --csv.", param_hint="--csv")
-    classifier = activitynet.Classifier.load(weights)
-    classes = classifier.classes or ()
+    predictor = options.load_predictor(weights, engine=engine, cascade=cascade)
+    if submission is not None:
+        if len(photos) != 1:
+            raise typer.BadParameter("it takes one PHOTO, the contest's folder.", param_hint="--submission")
+        return _submit(predictor, Path(photos[0]), submission)
+    classes = predictor.classes or ()
     top = min(top, len(classes))
     show = _json if as_json else _csv_printer(top) if as_csv else _row_printer(classes, top)
     seen = failed = 0
-    for prediction in classifier.predict(photos, top=top, allow_urls=allow_urls):
+    for prediction in predictor.predict(photos, top=top, allow_urls=allow_urls):
         show(prediction)
         seen += 1
         failed += prediction.error is not None
     if failed:
         print(f"{failed} of {seen} photos could not be read.", file=sys.stderr)
     return SOME_FAILED if failed else 0
+
+
+def _submit(predictor: Predictor, folder: Path, path: Path) -> int:
+    from activitynet.data.contest import TEST, photos_to_answer, write_submission  # noqa: PLC0415  --help
+
+    if folder.name == TEST:
+        folder = folder.parent
+    photos = photos_to_answer(folder)
+    write_submission(path, predictor.predict(photos, top=1), folder)
+    print(f"{len(photos)} answers: {printable(str(path))}")
+    return 0
 
 
 def _json(prediction: activitynet.Prediction) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 from collections.abc import Callable
 from datetime import datetime
@@ -11,9 +13,9 @@ from typing import Annotated, Literal
 import typer
 
 import activitynet
+from activitynet.cli import options
 from activitynet.cli.output import print_json, printable
 from activitynet.data.activities import slug
-from activitynet.errors import DataError
 
 _RECIPES = "the recipe's"
 
@@ -23,23 +25,9 @@ def training_command(method: Literal["fit", "fine_tune"]) -> Callable[..., None]
 
     def command(
         *,
-        data: Annotated[
-            Path,
-            typer.Argument(
-                metavar="DATA", help="Folder with one folder a class, split into train/ and val/ or not."
-            ),
-        ],
-        model: Annotated[
-            str, typer.Option(help="Network: a name that `activitynet models` lists, or timm/NAME.")
-        ] = "resnet18_se",
-        init_from: Annotated[
-            str | None,
-            typer.Option(
-                metavar="FOLDER",
-                help="Start from these weights: a weights folder, or timm/NAME.",
-                show_default=False,
-            ),
-        ] = None,
+        data: options.Data,
+        model: options.Model = "resnet18_se",
+        init_from: options.InitFrom = None,
         run: Annotated[
             Path | None,
             typer.Option(
@@ -48,57 +36,71 @@ def training_command(method: Literal["fit", "fine_tune"]) -> Callable[..., None]
                 show_default="runs/MODEL-TIME",
             ),
         ] = None,
+        recipe: options.RecipeName = "default" if method == "fit" else "fine_tune",
+        settings: options.Settings = None,
         epochs: Annotated[
             int | None, typer.Option(help="Passes over the training photos.", show_default=_RECIPES)
         ] = None,
         batch_size: Annotated[int | None, typer.Option(help="Photos a step.", show_default=_RECIPES)] = None,
         lr: Annotated[float | None, typer.Option(help="Peak learning rate.", show_default=_RECIPES)] = None,
-        image_size: Annotated[
-            int | None,
+        image_size: options.ImageSize = None,
+        classes: options.Classes = None,
+        seed: options.Seed = 0,
+        workers: options.Workers = None,
+        track: Annotated[
+            list[str] | None,
             typer.Option(
-                help="Side in pixels of the image the network looks at.", show_default="the network's"
+                metavar="NAME",
+                help="Log to this tracker (tensorboard, wandb, …); as often as you like.",
+                show_default=False,
             ),
         ] = None,
-        classes: Annotated[
-            Path | None,
-            typer.Option(
-                metavar="FILE",
-                help="Text file with a class name a line, in the order of the outputs.",
-                show_default="from DATA",
-            ),
-        ] = None,
-        seed: Annotated[int, typer.Option(help="The same seed gives the same weights.")] = 0,
-        workers: Annotated[
-            int | None,
-            typer.Option(min=0, help="Processes that load photos.", show_default="by the machine's cores"),
-        ] = None,
+        skip_bad: options.SkipBad = False,
+        group_duplicates: options.GroupDuplicates = False,
         resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --run.")] = False,
         no_progress: Annotated[bool, typer.Option("--no-progress", help="Show no live progress.")] = False,
         as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     ) -> None:
+        from activitynet.data.checking import skip_note  # noqa: PLC0415  --help needs no torch
+        from activitynet.training.signals import Interrupted  # noqa: PLC0415
+
         if resume and run is None:
             raise typer.BadParameter("it needs --run FOLDER, the run to go on with.", param_hint="--resume")
         if run is None:
+            if "RANK" in os.environ:  # each process has its own clock
+                raise typer.BadParameter("name the run of several processes.", param_hint="--run")
             run = Path("runs") / f"{slug(model)}-{datetime.now():%Y%m%d-%H%M%S}"
-        print(f"run folder: {printable(str(run))}", file=sys.stderr)
+        # Of several processes the first alone speaks; the library sees to it that it alone writes.
+        speaks = os.environ.get("RANK", "0") == "0"
+        if speaks:
+            print(f"run folder: {printable(str(run))}", file=sys.stderr)
         classifier = activitynet.Classifier(
-            model,
-            None if classes is None else read_classes(classes),
-            init_from=init_from,
-            image_size=image_size,
+            model, options.read_classes(classes), init_from=init_from, image_size=image_size
         )
         learn = classifier.fit if method == "fit" else classifier.fine_tune
-        result = learn(
-            data,
-            run=run,
-            epochs=epochs,
-            batch_size=batch_size,
-            lr=lr,
-            seed=seed,
-            workers=workers,
-            resume=resume,
-            progress=not no_progress,
-        )
+        try:
+            result = learn(
+                options.open_for(classifier, data, group_duplicates=group_duplicates),
+                run=run,
+                recipe=recipe,
+                settings=options.read_settings(settings),
+                epochs=epochs,
+                batch_size=batch_size,
+                lr=lr,
+                seed=seed,
+                workers=workers,
+                resume=resume,
+                skip_bad=skip_bad,
+                progress=not no_progress,
+                track=tuple(track or ()),
+            )
+        except Interrupted as stop:
+            if speaks:
+                folder = shlex.quote(printable(str(run)))
+                print(f"{stop} Go on with the same command and --run {folder} --resume.", file=sys.stderr)
+            raise typer.Exit(128 + stop.signum) from stop
+        if not speaks:
+            return
         weights, plots = run / "model", sorted((run / "plots").glob("*.png"))
         best = dict(result.best)
         if as_json:
@@ -107,6 +109,7 @@ def training_command(method: Literal["fit", "fine_tune"]) -> Callable[..., None]
                     "run": str(run),
                     "weights": str(weights),
                     "plots": [str(plot) for plot in plots],
+                    "skipped": dict(result.skipped),
                     "best": best,
                     "history": [dict(row) for row in result.history],
                 }
@@ -114,23 +117,9 @@ def training_command(method: Literal["fit", "fine_tune"]) -> Callable[..., None]
             return
         macro_f1, accuracy = best["macro_f1"], best["accuracy"]
         print(f"best epoch {result.best_epoch}: macro-F1 {macro_f1:.3f}, accuracy {accuracy:.3f}")
+        if result.skipped:
+            print(f"{skip_note(result.skipped)}: {printable(str(run / 'skipped.jsonl'))}")
         for path in (weights, *plots):  # one a line and whole, to be copied
             print(printable(str(path)))
 
     return command
-
-
-def read_classes(path: Path) -> list[str]:
-    """Read class names from a text file, one a line; blank lines are passed over.
-
-    Raises:
-        DataError: The file cannot be read, is not UTF-8 text, or names nothing.
-    """
-    try:
-        lines = path.read_text("utf-8-sig").splitlines()
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot read class names from {str(path)!r}: {error}.") from error
-    names = [line.strip() for line in lines if line.strip()]
-    if not names:
-        raise DataError(f"{str(path)!r} names no classes; write one name a line.")
-    return names

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, JpegImagePlugin
 
-from activitynet.errors import ImageError
+from activitynet.data.containers import read_member
+from activitynet.errors import DataError, ImageError, clipped
 
 MAX_PIXELS = 178_956_970
 """Most pixels of a photo: the size from which Pillow suspects a decompression bomb and refuses."""
@@ -25,6 +26,7 @@ _FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "PPM", "AVIF")
 _READABLE = "JPEG, PNG, GIF, WebP, BMP, TIFF, PPM or AVIF"
 
 _EXIF_ORIENTATION = 0x0112
+_SIDEWAYS = range(5, 9)  # orientations that swap width and height
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -38,10 +40,15 @@ _UPRIGHT = {
 Image.init()  # registers the decoders, once and before any thread looks for one
 _warnings_lock = threading.Lock()
 
+# Pillow warns of damaged metadata and of frames that are not taken, without the photo's name. What matters
+# is refused. For good, since all threads share the filters: one for each photo would make them take turns.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
 
 def decode_image(
     source: str | os.PathLike[str] | bytes | Image.Image,
     *,
+    at_least: tuple[int, int] | None = None,
     max_pixels: int = MAX_PIXELS,
     name: str | None = None,
 ) -> Image.Image:
@@ -50,27 +57,54 @@ def decode_image(
     EXIF orientation is applied, transparency is laid over white, 16-bit grey is scaled to 8 bits, and
     of an animation the first frame is taken.
 
+    A JPEG that will be used small need not be decoded in full: with ``at_least``, it may come out at a
+    half, a quarter or an eighth of its size, which is several times as fast. What is made of it is a little
+    different then: softer where it is used near its new size, and, as sides are rounded up to whole pixels,
+    stretched by less than one of them. That is fit for training, where photos vary by far more.
+
     Args:
         source: A file's path, a file's bytes, or an image that is open already (left as it is).
+        at_least: Height and width, each 1 or more, that the upright photo keeps if it is reduced. `None`
+            decodes in full, and so does everything but a JPEG's path or bytes.
         max_pixels: Refuse a photo with more pixels than this, before it is decoded. Pillow's own bound
             holds as well.
         name: What an error calls the photo; by default its path.
 
     Raises:
         ImageError: The photo is missing, empty, truncated, too large or not an image.
+        DataError: ``at_least`` is not two whole numbers from 1.
     """
-    return _decode(source, name or _name(source), max_pixels, draft=False)
+    if at_least is not None and not (
+        len(at_least) == 2 and all(isinstance(side, int) and side >= 1 for side in at_least)
+    ):
+        raise DataError(f"at_least must be two whole numbers from 1, got {at_least!r}.")
+    return _decode(source, name or _name(source), max_pixels, at_least)
 
 
-def verify_image(path: str | os.PathLike[str]) -> None:
+def verify_image(source: str | os.PathLike[str] | bytes, *, name: str | None = None) -> None:
     """Check that a photo can be decoded, at a fraction of the cost.
 
     All of the file is read, but a JPEG is only rebuilt at an eighth of its size.
 
+    Args:
+        source: A file's path, or its bytes.
+        name: What an error calls the photo; by default its path.
+
     Raises:
         ImageError: As for `decode_image`.
     """
-    _decode(path, _name(path), MAX_PIXELS, draft=True)
+    _decode(source, name or _name(source), MAX_PIXELS, (1, 1))
+
+
+def read_photo(path: str | os.PathLike[str]) -> bytes:
+    """Read a photo's file as `decode_image` would, and leave it encoded.
+
+    Raises:
+        ImageError: The file cannot be read, or is none.
+    """
+    name = _name(path)
+    with _typed_errors(name), _open_file(path, name) as file:
+        return file.read()
 
 
 def _name(source: str | os.PathLike[str] | bytes | Image.Image) -> str:
@@ -82,18 +116,30 @@ def _name(source: str | os.PathLike[str] | bytes | Image.Image) -> str:
 
 
 def _decode(
-    source: str | os.PathLike[str] | bytes | Image.Image, name: str, max_pixels: int, *, draft: bool
+    source: str | os.PathLike[str] | bytes | Image.Image,
+    name: str,
+    max_pixels: int,
+    at_least: tuple[int, int] | None,
 ) -> Image.Image:
-    try:
+    with _typed_errors(name):
         if isinstance(source, Image.Image):
-            return _finish(source, name, max_pixels)
+            _check_size(source, name, max_pixels)
+            return _finish(source)
         with _open_file(source, name) as file:
             strict = _StrictReader(file)
             image = _identify(strict, name)
-            if draft:
-                image.draft("RGB", (1, 1))
+            _check_size(image, name, max_pixels)
+            if at_least is not None and isinstance(image, JpegImagePlugin.JpegImageFile):
+                height, width = at_least
+                image.draft("RGB", (height, width) if _orientation(image) in _SIDEWAYS else (width, height))
             strict.decoding = True
-            return _finish(image, name, max_pixels)
+            return _finish(image)
+
+
+@contextlib.contextmanager
+def _typed_errors(name: str) -> Iterator[None]:
+    try:
+        yield
     except ImageError:
         raise
     except Exception as error:  # damaged or hostile bytes make decoders raise errors of any kind
@@ -105,7 +151,7 @@ def _why(error: Exception) -> str:
         return f"{error.strerror}. Check the path and its permissions."
     if isinstance(error, MemoryError):
         return "it does not fit in memory. Scale it down."
-    reason = " ".join(str(error).split()) or type(error).__name__
+    reason = clipped(error) or type(error).__name__
     return f"it is damaged or truncated ({reason}). Copy or export it again."
 
 
@@ -117,21 +163,27 @@ def _open_file(source: str | os.PathLike[str] | bytes, name: str) -> IO[bytes]:
         raise ImageError(f"cannot read photo {name!r}: it is a folder. Give a file in it.")
     if path.exists() and not path.is_file():
         raise ImageError(f"cannot read photo {name!r}: it is not a regular file. Copy it to one.")
-    return path.open("rb")
+    try:
+        return path.open("rb")
+    except NotADirectoryError:
+        return io.BytesIO(read_member(path))
 
 
 class _StrictReader:
     """A file that refuses to be read past its end while an image is being decoded.
 
-    Pillow does so itself, unless some other library has set ``ImageFile.LOAD_TRUNCATED_IMAGES``.
+    Pillow does so itself, unless some other library has set ``ImageFile.LOAD_TRUNCATED_IMAGES``. Nor is room
+    made for more than the file holds, whatever length a chunk of it claims to have.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
+        self._length = file.seek(0, os.SEEK_END)
+        file.seek(0)
         self.decoding = False
 
     def read(self, size: int = -1) -> bytes:
-        data = self._file.read(size)
+        data = self._file.read(min(size, self._length))
         if self.decoding and not data and size != 0:
             raise OSError("the file ends too early")
         return data
@@ -144,7 +196,7 @@ def _identify(file: Any, name: str) -> ImageFile.ImageFile:
     """Read an image's header.
 
     This is what ``Image.open`` does, without its warning about large photos: no filter can silence
-    that for one thread alone, and `_finish` has its own bound.
+    that for one thread alone, and `_check_size` has its own bound.
     """
     start = file.read(16)
     if not start:
@@ -154,7 +206,8 @@ def _identify(file: Any, name: str) -> ImageFile.ImageFile:
         if factory is None or (accepts is not None and accepts(start) is not True):
             continue
         file.seek(0)
-        with contextlib.suppress(SyntaxError, IndexError, TypeError, struct.error):
+        damage = contextlib.suppress(SyntaxError, IndexError, TypeError, struct.error)
+        with damage, _without_size_warning(image_format == "GIF"):  # whose frames may be larger than it
             return factory(file, "")
     raise ImageError(
         f"cannot read photo {name!r}: it is not a {_READABLE} image, or its header is damaged. "
@@ -162,14 +215,17 @@ def _identify(file: Any, name: str) -> ImageFile.ImageFile:
     )
 
 
-def _finish(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
+def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
     width, height = image.size
     if width * height > max_pixels:
         raise ImageError(
             f"cannot read photo {name!r}: it has {width} x {height} pixels, and at most {max_pixels} in all "
             f"are read. Scale it down."
         )
-    with _without_size_warning(image):
+
+
+def _finish(image: Image.Image) -> Image.Image:
+    with _without_size_warning(image.width * image.height > MAX_PIXELS // 2):
         image.load()
     orientation = _orientation(image)
     image = _to_rgb(image)
@@ -177,10 +233,10 @@ def _finish(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
 
 
 @contextlib.contextmanager
-def _without_size_warning(image: Image.Image) -> Iterator[None]:
-    """Silence Pillow's warning about a large photo (some decoders repeat it when loading)."""
+def _without_size_warning(can_come: bool) -> Iterator[None]:
+    """Silence Pillow's warning about a large photo, which some decoders repeat when they begin or load."""
     # Filters are shared by all threads, so they are touched only where the warning can come.
-    if image.width * image.height <= MAX_PIXELS // 2:
+    if not can_come:
         yield
         return
     with _warnings_lock, warnings.catch_warnings():

@@ -28,6 +28,11 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name.lower() in _LEFT_BY_SYSTEMS
 
 
+def absolute(path: Path) -> Path:
+    """Return a path from the root, without dots, links as they are named."""
+    return Path(os.path.abspath(path))  # noqa: PTH100 - Path.resolve would follow them
+
+
 def is_folder(path: str | Path) -> bool:
     """Tell whether a path is a folder, or a link to one."""
     return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir may raise where no permission is given

@@ -12,9 +12,12 @@ import numpy as np
 import torch
 from PIL import Image
 
+from activitynet.data.containers import is_container, photos_inside
 from activitynet.data.decode import decode_image
 from activitynet.data.download import fetch, is_url
 from activitynet.data.folders import is_folder, is_photo, natural_key, walk_files
+from activitynet.data.huggingface import is_saved_dataset
+from activitynet.data.shards import is_shards
 from activitynet.errors import DataError, ImageError
 
 NamedPhoto = tuple[str, Callable[[], Image.Image]]
@@ -79,13 +82,15 @@ def _from_text(text: str, *, allow_urls: bool) -> Iterator[NamedPhoto]:
         else:
             yield text, _refusal(text, "fetching URLs is off. Pass allow_urls=True, or --allow-urls.")
         return
-    if is_folder(text):
+    if os.path.lexists(text) and (is_saved_dataset(text) or is_shards(text) or is_container(Path(text))):
+        yield from _from_containers(text, Path(text))
+    elif is_folder(text):
         yield from _from_folder(text, Path(text))
     elif glob.has_magic(text) and not os.path.lexists(text):
         matches = glob.iglob(text, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
         files = sorted((match for match in matches if not is_folder(match)), key=natural_key)
         for file in files:
-            yield file, _decoder(file, file)
+            yield from _from_text(file, allow_urls=False)
         if not files:
             yield text, _refusal(text, "no file matches this pattern. Check it, and quote it in a shell.")
     else:
@@ -103,6 +108,22 @@ def _from_folder(text: str, folder: Path) -> Iterator[NamedPhoto]:
         return
     if empty:
         yield text, _refusal(text, "the folder holds no photos. Check the path.")
+
+
+def _from_containers(text: str, place: Path) -> Iterator[NamedPhoto]:
+    empty = True
+    try:
+        for file in filter(is_container, walk_files(place)):
+            if file.name.startswith("cache-"):  # what `datasets` has computed of the others
+                continue
+            for photo in photos_inside(file):
+                empty = False
+                yield str(photo), _decoder(photo, str(photo))
+    except DataError as error:
+        yield text, _refusal(text, str(error))
+        return
+    if empty:
+        yield text, _refusal(text, "it holds no photos. Check the path.")
 
 
 def _decoder(source: str | Path | bytes | Image.Image, name: str) -> Callable[[], Image.Image]:

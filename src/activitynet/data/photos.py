@@ -3,38 +3,67 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import os
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
-from activitynet.data.activities import ACTIVITIES, slug
-from activitynet.data.decode import decode_image, verify_image
-from activitynet.data.folders import is_folder, is_photo, natural_key, visible_entries, walk_files
+from activitynet.data.augment import GrowingTransform
+from activitynet.data.class_names import ClassIndex, checked_classes, inferred_classes
+from activitynet.data.decode import decode_image
+from activitynet.data.folders import is_folder, is_photo, visible_entries, walk_files
 from activitynet.data.preprocess import Preprocess
-from activitynet.errors import DataError, ImageError, did_you_mean
+from activitynet.data.splits import check_hold_out, hold_out
+from activitynet.errors import DataError
 
-_SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 _LAYOUT = (
     "Put the photos of each class in a folder with its name: data/dancing/1.jpg, "
     "or data/train/dancing/1.jpg and data/val/dancing/2.jpg."
 )
-_LISTED = 10  # bad photos that one message names
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo's file and the index of its class."""
+    """A labelled photo.
+
+    Attributes:
+        path: Its file.
+        label: Index of its class.
+        group: Photos of one group (a video, a person, a burst) belong in one split; empty for one alone.
+        source: Where it is from; empty when that is not known.
+    """
 
     path: Path
     label: int
+    group: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class SkippedPhoto:
+    """A photo that is left out, since it cannot be read.
+
+    Attributes:
+        photo: The photo.
+        split: ``"train"``, ``"val"`` or ``"test"``.
+        error: Why it cannot be read.
+    """
+
+    photo: Photo
+    split: str
+    error: str
+
+    def to_dict(self, classes: Sequence[str]) -> dict[str, str]:
+        """Return path, split, label (the class's name) and error as plain JSON values."""
+        label = classes[self.photo.label]
+        return {"path": str(self.photo.path), "split": self.split, "label": label, "error": self.error}
 
 
 @dataclass(frozen=True)
@@ -47,6 +76,7 @@ class PhotoData:
         val: Photos to choose and stop by.
         test: Photos kept apart; there are some only where there is a ``test`` folder.
         ignored: Files that are no photos by their extension, for the caller to mention.
+        skipped: Photos that cannot be read and were left out of the splits (see `check_photos`).
     """
 
     classes: tuple[str, ...]
@@ -54,6 +84,7 @@ class PhotoData:
     val: tuple[Photo, ...]
     test: tuple[Photo, ...] = ()
     ignored: tuple[Path, ...] = ()
+    skipped: tuple[SkippedPhoto, ...] = ()
 
 
 def open_folder(
@@ -86,14 +117,11 @@ def open_folder(
     if not is_folder(root):
         fault = "is not a folder" if os.path.lexists(root) else "cannot be found"
         raise DataError(f"data folder {str(root)!r} {fault}. {_LAYOUT}")
-    if not 0 <= val_fraction < 1:
-        raise DataError(f"val_fraction must lie in [0, 1), got {val_fraction!r}.")
-    if not 0 <= seed < 2**32:
-        raise DataError(f"seed must lie in [0, 2**32), got {seed!r}.")
+    check_hold_out(val_fraction, seed)
 
     ignored: list[Path] = []
     folders = _folders_by_split(root, ignored)
-    names = _inferred_classes(folders) if classes is None else _checked_classes(classes)
+    names = _inferred_classes(root, folders) if classes is None else checked_classes(classes)
     photos = {split: _labelled(group, names, ignored) for split, group in folders.items()}
     for split, found in photos.items():
         if not found:
@@ -106,15 +134,8 @@ def open_folder(
         only = names[labels.pop()]
         raise DataError(f"{str(root)!r} holds photos of one class only, {only!r}: add a second. {_LAYOUT}")
     if train and "val" not in photos:
-        train, val = _held_out(train, val_fraction, seed)
+        train, val = hold_out(train, val_fraction, seed)
     return PhotoData(names, train, val, photos.get("test", ()), tuple(ignored))
-
-
-def _checked_classes(classes: Sequence[str]) -> tuple[str, ...]:
-    names = tuple(classes)
-    if isinstance(classes, str) or len(names) < 2 or len(set(names)) < len(names):
-        raise DataError(f"classes must be two or more names, each listed once, got {classes!r}.")
-    return names
 
 
 def _folders_by_split(root: Path, ignored: list[Path]) -> dict[str, list[Path]]:
@@ -123,7 +144,7 @@ def _folders_by_split(root: Path, ignored: list[Path]) -> dict[str, list[Path]]:
     splits: dict[str, Path] = {}
     classes = []
     for folder in folders:
-        split = _SPLIT_NAMES.get(folder.name.lower())
+        split = SPLIT_NAMES.get(folder.name.lower())
         if split is None:
             classes.append(folder)
         elif split in splits:
@@ -161,21 +182,22 @@ def _class_name(folder: Path) -> str:
     return unicodedata.normalize("NFC", readable)
 
 
-def _inferred_classes(folders: dict[str, list[Path]]) -> tuple[str, ...]:
+def _inferred_classes(root: Path, folders: dict[str, list[Path]]) -> tuple[str, ...]:
     every = [_class_name(folder) for group in folders.values() for folder in group]
-    slugs = {slug(name) for name in every}
-    if slugs <= {slug(name) for name in ACTIVITIES} and 2 * len(slugs) >= len(ACTIVITIES):
-        return ACTIVITIES
     # A folder that only val or test has is no class: nothing would be learned of it.
-    names = [_class_name(folder) for folder in folders.get("train", ())] or every
-    return tuple(sorted(set(names), key=natural_key))
+    learned = [_class_name(folder) for folder in folders.get("train", ())]
+    try:
+        return inferred_classes(learned or every)
+    except DataError as error:
+        raise DataError(f"data folder {str(root)!r}: {error}") from error
 
 
 def _labelled(folders: list[Path], classes: tuple[str, ...], ignored: list[Path]) -> tuple[Photo, ...]:
     """List the photos below class folders, by label and then in natural order."""
+    index = ClassIndex(classes)
     folder_of: dict[int, Path] = {}
     for folder in folders:
-        label = _label(folder, classes)
+        label = _label(folder, index)
         if label in folder_of:
             both = f"{str(folder_of[label])!r} and {str(folder)!r}"
             raise DataError(f"{both} are one class, {classes[label]!r}. Merge them.")
@@ -190,42 +212,14 @@ def _labelled(folders: list[Path], classes: tuple[str, ...], ignored: list[Path]
     return tuple(photos)
 
 
-def _label(folder: Path, classes: tuple[str, ...]) -> int:
-    name = _class_name(folder)
-    matches = [label for label, known in enumerate(classes) if known == name] or [
-        label for label, known in enumerate(classes) if slug(known) == slug(name)
-    ]
-    if len(matches) > 1:
-        found = " and ".join(repr(classes[label]) for label in matches[:2])
-        raise DataError(f"folder {str(folder)!r} could be class {found}. Give it the exact name of one.")
-    if not matches:
-        raise DataError(
-            f"folder {str(folder)!r} is not one of the {len(classes)} classes.{did_you_mean(name, classes)} "
-            f"Rename or remove it, or list its class."
-        )
-    return matches[0]
+def _label(folder: Path, index: ClassIndex) -> int:
+    try:
+        return index.find(_class_name(folder))
+    except DataError as error:
+        raise DataError(f"folder {str(folder)!r}: {error}") from error
 
 
-def _held_out(
-    photos: tuple[Photo, ...], fraction: float, seed: int
-) -> tuple[tuple[Photo, ...], tuple[Photo, ...]]:
-    """Split class by class, so that no class lends its share to another or loses all of its photos."""
-    from sklearn.model_selection import train_test_split  # noqa: PLC0415 - slow to import, seldom needed
-
-    train: list[Photo] = []
-    val: list[Photo] = []
-    for _, same_class in itertools.groupby(photos, key=lambda photo: photo.label):
-        group = list(same_class)
-        count = min(max(round(fraction * len(group)), 1), len(group) - 1) if fraction else 0
-        held = set()
-        if count:
-            held = set(train_test_split(range(len(group)), test_size=count, random_state=seed)[1])
-        for index, photo in enumerate(group):
-            (val if index in held else train).append(photo)
-    return tuple(train), tuple(val)
-
-
-class PhotoDataset(Dataset[tuple[torch.Tensor, int, int]]):
+class PhotoDataset(Dataset[tuple[Any, int, int]]):
     """Labelled photos as tensors.
 
     An item is ``(image, label, index)``. What is random in it depends on the seed, the epoch and the
@@ -233,16 +227,25 @@ class PhotoDataset(Dataset[tuple[torch.Tensor, int, int]]):
 
     Args:
         photos: The photos, in the order of their indices.
-        transform: Turns a PIL image of mode RGB into a tensor.
+        transform: Turns a PIL image of mode RGB into a tensor, or into several, perhaps in another way each
+            epoch.
         seed: Any whole number.
+        read: Turns a photo's path into an image of mode RGB: `decode_image`, perhaps at less than full size
+            for a transform that needs no more, or a `PhotoCache`'s ``get``.
     """
 
     def __init__(
-        self, photos: Sequence[Photo], transform: Callable[[Image.Image], torch.Tensor], *, seed: int = 0
+        self,
+        photos: Sequence[Photo],
+        transform: Callable[[Image.Image], Any] | GrowingTransform,
+        *,
+        seed: int = 0,
+        read: Callable[[Path], Image.Image] = decode_image,
     ) -> None:
         self.photos = tuple(photos)
         self.transform = transform
         self.seed = seed
+        self.read = read
         # In shared memory, so that workers that outlive an epoch learn of the next.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 
@@ -253,49 +256,24 @@ class PhotoDataset(Dataset[tuple[torch.Tensor, int, int]]):
     def __len__(self) -> int:
         return len(self.photos)
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, int, int]:
+    def __getitem__(self, index: int) -> tuple[Any, int, int]:
         """Return the image, its label and its index.
 
         Raises:
             ImageError: The photo cannot be read.
         """
         photo = self.photos[index]
-        image = decode_image(photo.path)
+        image = self.read(photo.path)
         if isinstance(self.transform, Preprocess):
             return self.transform(image), photo.label, index
-        key = f"{self.seed} {self._epoch.item()} {index}".encode()
+        epoch = int(self._epoch.item())
+        transform = (
+            self.transform.at(epoch) if isinstance(self.transform, GrowingTransform) else self.transform
+        )
+        key = f"{self.seed} {epoch} {index}".encode()
         # The CPU's generator alone is seeded and restored: torch.manual_seed would reach the GPU's, too.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(
                 int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big", signed=True)
             )
-            return self.transform(image), photo.label, index
-
-
-def check_photos(photos: Iterable[Photo], *, workers: int = 4) -> None:
-    """Decode every photo once, so that a bad one is known before training rather than hours into it.
-
-    Args:
-        photos: What to check.
-        workers: Threads to decode with, at least 1.
-
-    Raises:
-        DataError: Some photos cannot be read; the message says how many, and lists the first ten.
-    """
-
-    def fault(photo: Photo) -> str | None:
-        try:
-            verify_image(photo.path)
-        except ImageError as error:
-            return str(error)
-        return None
-
-    with ThreadPoolExecutor(max_workers=max(workers, 1)) as pool:
-        results = list(pool.map(fault, photos))
-    bad = [result for result in results if result is not None]
-    if bad:
-        listed = "\n".join(f"  {message}" for message in bad[:_LISTED])
-        more = f"\n  and {len(bad) - _LISTED} more" if len(bad) > _LISTED else ""
-        raise DataError(
-            f"{len(bad)} of {len(results)} photos cannot be read; repair or remove them:\n{listed}{more}"
-        )
+            return transform(image), photo.label, index

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
+from activitynet.data.checking import count_skipped, skip_note
+from activitynet.data.photos import SkippedPhoto
 from activitynet.errors import DataError
 
 MIN_SUPPORT = 30
@@ -48,6 +50,7 @@ class Scores:
             have photos when fewer than two do.
         classes: One entry a class, in the classifier's order, photos or not.
         confusion: Counts; row = true class, column = predicted class.
+        skipped: Photos that were not scored, since they cannot be read.
     """
 
     photos: int
@@ -57,6 +60,7 @@ class Scores:
     scored: tuple[str, ...]
     classes: tuple[ClassScore, ...]
     confusion: tuple[tuple[int, ...], ...]
+    skipped: tuple[SkippedPhoto, ...] = ()
 
     def summary(self) -> str:
         """Return the scores as one line that says what they average over."""
@@ -67,6 +71,8 @@ class Scores:
         )
         if present != len(self.scored):
             line += f" (macro-F1 {self.macro_f1_present:.3f} over all {present} classes with photos)"
+        if self.skipped:
+            line += f"; {skip_note(count_skipped(self.skipped))}"
         return line
 
     def to_dict(self) -> dict[str, Any]:
@@ -79,6 +85,7 @@ class Scores:
             "scored": list(self.scored),
             "classes": [vars(entry) for entry in self.classes],
             "confusion": [list(row) for row in self.confusion],
+            "skipped": [photo.to_dict([entry.name for entry in self.classes]) for photo in self.skipped],
         }
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset, Subset
 
+from activitynet import ranks
+from activitynet.data.loading import batches_of
 from activitynet.data.photos import PhotoDataset
+from activitynet.inference.devices import device_of
+from activitynet.inference.engines import Engine
 
 
-def photo_loader(dataset: PhotoDataset, *, batch_size: int, workers: int = 0) -> DataLoader[Any]:
+def photo_loader(dataset: Dataset[Any], *, batch_size: int, workers: int = 0) -> DataLoader[Any]:
     """Return a loader that visits every photo once, in order.
 
     Args:
@@ -23,19 +27,18 @@ def photo_loader(dataset: PhotoDataset, *, batch_size: int, workers: int = 0) ->
     return DataLoader(dataset, batch_size=batch_size, num_workers=workers, shuffle=False)
 
 
-def device_of(model: nn.Module) -> torch.device:
-    """Return the device that the model's parameters are on."""
-    return next(model.parameters()).device
+Images = torch.Tensor | Sequence[torch.Tensor]
+"""A batch, float (N, C, H, W), or one for each way in which the members of an ensemble look at photos."""
 
 
 def forward_batches(
-    model: nn.Module, batches: Iterable[torch.Tensor], *, features: bool = False, bf16: bool = False
+    model: nn.Module, batches: Iterable[Images], *, features: bool = False, bf16: bool = False
 ) -> Iterator[torch.Tensor]:
     """Run a model in evaluation mode over batches of images.
 
     Args:
         model: A zoo model. Its training mode is put back afterwards.
-        batches: Float tensors of shape (N, C, H, W).
+        batches: What the model takes: a float tensor (N, C, H, W), or several.
         features: Yield the pooled features before the classifier instead of the logits.
         bf16: Compute in bfloat16 where that is safe: faster, and good to about two digits.
 
@@ -43,11 +46,12 @@ def forward_batches(
         Float32 tensors on the CPU, (N, classes) or (N, features), one a batch.
     """
     device = device_of(model)
+    layout = torch.contiguous_format if isinstance(model, Engine) else torch.channels_last
     was_training = model.training
     model.eval()
     try:
         for batch in batches:
-            images = batch.to(device, memory_format=torch.channels_last, non_blocking=True)
+            images = _moved(batch, device, layout)
             with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
                 if features:
                     output = model.forward_head(model.forward_features(images), pre_logits=True)  # type: ignore[operator]
@@ -58,6 +62,12 @@ def forward_batches(
         model.train(was_training)
 
 
+def _moved(batch: Images, device: torch.device, layout: torch.memory_format) -> Images:
+    if isinstance(batch, torch.Tensor):
+        return batch.to(device, memory_format=layout, non_blocking=True)
+    return [images.to(device, memory_format=layout, non_blocking=True) for images in batch]
+
+
 def forward_dataset(
     model: nn.Module,
     dataset: PhotoDataset,
@@ -66,6 +76,7 @@ def forward_dataset(
     workers: int = 0,
     features: bool = False,
     bf16: bool = False,
+    shared: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Run a model over a data set.
 
@@ -76,17 +87,27 @@ def forward_dataset(
         workers: Processes that decode; 0 decodes in this one.
         features: Return the pooled features before the classifier instead of the logits.
         bf16: Compute in bfloat16.
+        shared: Every process of a distributed run calls this at once, and computes a share.
 
     Returns:
         The outputs, float32 (N, classes) or (N, features), and the labels, int64 (N,), in the data
         set's order.
     """
     labels: list[torch.Tensor] = []
+    part: Dataset[Any] = dataset
+    if shared and ranks.count() > 1:
+        part = Subset(dataset, range(ranks.rank(), len(dataset), ranks.count()))
 
-    def images() -> Iterator[torch.Tensor]:
-        for batch, batch_labels, _ in photo_loader(dataset, batch_size=batch_size, workers=workers):
+    def images() -> Iterator[Images]:
+        for batch, batch_labels, _ in batches_of(photo_loader(part, batch_size=batch_size, workers=workers)):
             labels.append(batch_labels)
             yield batch
 
     outputs = torch.cat(list(forward_batches(model, images(), features=features, bf16=bf16)))
-    return outputs, torch.cat(labels)
+    if part is dataset:
+        return outputs, torch.cat(labels)
+    device = device_of(model)
+    return (
+        ranks.interleaved(outputs, len(dataset), device),
+        ranks.interleaved(torch.cat(labels), len(dataset), device),
+    )

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from PIL import Image
 from torch import nn
+from torch.utils.data import default_collate
 
 from activitynet.data.inputs import iter_photos
-from activitynet.data.preprocess import Preprocess
 from activitynet.errors import ActivityNetError
 from activitynet.inference.forward import forward_batches
 
@@ -51,7 +51,7 @@ def stream_predictions(
     model: nn.Module,
     photos: Any,
     *,
-    preprocess: Preprocess,
+    preprocess: Callable[[Image.Image], Any],
     classes: Sequence[str],
     temperature: float = 1.0,
     top: int = 5,
@@ -77,7 +77,7 @@ def stream_predictions(
         One prediction a photo. A photo that cannot be read yields its error, and the rest go on.
     """
 
-    def load(open_photo: Callable[[], Image.Image]) -> torch.Tensor | ActivityNetError:
+    def load(open_photo: Callable[[], Image.Image]) -> Any:
         try:
             return preprocess(open_photo())
         except ActivityNetError as error:
@@ -86,7 +86,7 @@ def stream_predictions(
     items = iter_photos(photos, allow_urls=allow_urls)
     with ThreadPoolExecutor(max_workers=2) as pool:
 
-        def next_batch() -> list[tuple[str, Future[torch.Tensor | ActivityNetError]]]:
+        def next_batch() -> list[tuple[str, Future[Any]]]:
             return [
                 (source, pool.submit(load, photo)) for source, photo in itertools.islice(items, batch_size)
             ]
@@ -95,10 +95,10 @@ def stream_predictions(
         while batch:
             upcoming = next_batch()
             loaded = [(source, future.result()) for source, future in batch]
-            images = [image for _, image in loaded if isinstance(image, torch.Tensor)]
+            images = [image for _, image in loaded if not isinstance(image, ActivityNetError)]
             rows: Iterator[torch.Tensor] = iter(())
             if images:
-                (logits,) = forward_batches(model, [torch.stack(images)])
+                (logits,) = forward_batches(model, [default_collate(images)])
                 rows = iter((logits.double() / temperature).softmax(dim=1))
             for source, image in loaded:
                 if isinstance(image, ActivityNetError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Event:
         loss: Loss of the step, or mean loss of the epoch; `None` where there is none.
         lr: Learning rate of the layers next to the head.
         images_per_second: Training photos a second over the epoch so far, waiting included.
-        scores: What validation said, after an epoch.
+        scores: What validation said, after an epoch: the scores by name, and F1 by class.
         best: Whether these scores are the best so far.
     """
 
@@ -33,7 +33,7 @@ class Event:
     loss: float | None = None
     lr: float = 0.0
     images_per_second: float = 0.0
-    scores: Mapping[str, float] | None = None
+    scores: Mapping[str, Any] | None = None
     best: bool = False
 
 

@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
-from timm.utils import ModelEmaV3
 from torch import nn
-from torch.utils.data import DataLoader
 
+from activitynet import ranks
 from activitynet.data.photos import PhotoDataset
-from activitynet.errors import TrainingError
+from activitynet.training.averaging import WeightAverage
+from activitynet.training.batches import read_steps
 from activitynet.training.checkpoint import has_checkpoint
 from activitynet.training.events import Callback, Event
-from activitynet.training.losses import make_loss
-from activitynet.training.optim import freeze_trunk, make_optimizer, set_learning_rate, set_training_mode
-from activitynet.training.order import EpochSampler, derived_seed
+from activitynet.training.memory import checkpoint_gradients
+from activitynet.training.optim import make_schedule, set_training_mode
+from activitynet.training.prepare import compile_blocks, prepare
 from activitynet.training.recipe import Recipe
 from activitynet.training.run import RunFolder
-from activitynet.training.state import TrainingState
+from activitynet.training.signals import StopSignals
+from activitynet.training.state import TrainingState, saved_on_the_way_out
+from activitynet.training.step import Teach, step_seed
 
-Validate = Callable[[nn.Module], Mapping[str, float]]
-"""From a model to its scores on the validation photos; ``macro_f1`` picks the best epoch."""
+Validate = Callable[[nn.Module], Mapping[str, Any]]
+"""From a model to its scores on the validation photos, as JSON values; ``macro_f1`` picks the best epoch."""
+
+Keep = Callable[[Path, nn.Module, Mapping[str, Any]], None]
+"""Writes a weights folder: where, the network, and its entry in the history."""
 
 
 @dataclass(frozen=True)
@@ -34,30 +38,23 @@ class FitResult:
     """What a training run came to.
 
     Attributes:
-        history: One entry an epoch: epoch, loss, lr, images_per_second and the validation scores.
+        history: One entry an epoch: epoch, step, loss, lr and the validation scores.
+        timings: How long each epoch took: epoch, seconds, images_per_second, validation_seconds.
         best_epoch: The epoch whose weights the model now has; 0 is the state before training.
         run: The run's folder, or `None` when nothing was written.
+        skipped: How many photos were left out, since they could not be read, by split.
     """
 
     history: tuple[Mapping[str, Any], ...]
+    timings: tuple[Mapping[str, Any], ...]
     best_epoch: int
     run: Path | None
+    skipped: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def best(self) -> Mapping[str, Any]:
         """The history entry of the best epoch."""
         return next(row for row in self.history if row["epoch"] == self.best_epoch)
-
-
-def computes_in_bf16(recipe: Recipe, device: torch.device) -> bool:
-    """Tell whether a run on this device multiplies in bfloat16."""
-    if recipe.precision != "auto":
-        return recipe.precision == "bf16"
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type == "cpu":
-        return bool(torch.cpu._is_avx512_bf16_supported())
-    return False
 
 
 def train(  # noqa: PLR0915  read from top to bottom, in one place
@@ -70,22 +67,26 @@ def train(  # noqa: PLR0915  read from top to bottom, in one place
     resume: bool = False,
     seed: int = 0,
     workers: int = 0,
+    teach: Teach | None = None,
+    keep: Keep | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> FitResult:
     """Train a model and leave it with the weights of its best epoch.
 
-    Every random choice is a function of (seed, step) or of (seed, epoch, photo), so a run that is resumed
-    after an epoch goes on to the same weights as one that was never interrupted.
+    Every random choice is a function of (seed, step) or of (seed, epoch, photo), so a run that was cut off at
+    any instant goes on from its last checkpoint to the same weights as one that was never interrupted.
 
     Args:
         model: A zoo model. The training happens in place, on the kind of device the model is on.
         dataset: Training photos, with the training transform.
-        validate: Scores a model after each epoch, and once before the first.
+        validate: Scores a model after each epoch, and once before the first. Every process calls it.
         recipe: What to do.
         run: Where checkpoints and metrics go; `None` writes nothing.
         resume: Go on from the run's last checkpoint when there is one.
         seed: Where all randomness comes from.
         workers: Processes that load photos; 0 loads in this one. The result does not depend on it.
+        teach: The loss that distils, for a recipe with teachers.
+        keep: Writes the epochs that the recipe keeps.
         callbacks: Called with each `Event`, in order.
 
     Returns:
@@ -93,31 +94,17 @@ def train(  # noqa: PLR0915  read from top to bottom, in one place
 
     Raises:
         TrainingError: The loss is no longer finite, or the checkpoint cannot be resumed from.
+        ImageError: A photo can no longer be read; the state is saved.
+        DataError: A process that loads photos has died; the state is saved.
         StorageError: A checkpoint cannot be written; the previous one stays.
+        Interrupted: By Ctrl-C or SIGTERM; the state is saved.
     """
-    accelerator = Accelerator(cpu=next(model.parameters()).device.type == "cpu")
-    device = accelerator.device
-    bf16 = computes_in_bf16(recipe, device)
-    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    num_classes: int = model.num_classes  # type: ignore[assignment]
-    labels = [photo.label for photo in dataset.photos]
-    loss_function = make_loss(recipe.loss, labels, num_classes).to(device)
-    freeze_trunk(model, recipe.freeze)
-    loader: Any = DataLoader(
-        dataset,
-        batch_size=min(recipe.batch_size, len(dataset)),
-        sampler=EpochSampler(len(dataset), seed),
-        drop_last=True,  # a last batch of one photo is no ground for a step
-        num_workers=workers,
-        persistent_workers=workers > 0,
-        pin_memory=device.type == "cuda",
-    )
-    model, optimizer, loader = accelerator.prepare(model, make_optimizer(model, recipe), loader)
-    plain: nn.Module = accelerator.unwrap_model(model)
-    steps = recipe.epochs * len(loader)
-    # The average spans at most a tenth of the run, so that it is never mostly the weights it began with.
-    ema = ModelEmaV3(plain, decay=max(0.0, 1 - 10 / max(steps, 11)), use_warmup=True) if recipe.ema else None
-    state = TrainingState(plain, optimizer, ema)
+    ready = prepare(model, dataset, recipe, seed=seed, workers=workers, teach=teach)
+    plain, batches = ready.plain, ready.batches
+    steps = recipe.epochs * batches.steps
+    set_rate = make_schedule(ready.optimizer, recipe, steps)
+    state = TrainingState(plain, ready.optimizer, WeightAverage(plain, recipe.average, steps))
+    stop = StopSignals()
     lr = 0.0
 
     def tell(kind: Any, epoch: int, **facts: Any) -> None:
@@ -125,53 +112,59 @@ def train(  # noqa: PLR0915  read from top to bottom, in one place
         for callback in callbacks:
             callback(event)
 
-    def close_epoch(epoch: int, loss: float | None, images_per_second: float) -> None:
-        scores = validate(state.validated)
-        facts: dict[str, Any] = {"loss": loss, "images_per_second": images_per_second}
-        is_best = state.note({"epoch": epoch, "lr": lr, **facts, **scores})
+    def close_epoch(epoch: int) -> None:
+        """Validate, note, keep and save."""
+        kept, began = state.average.kept(), time.perf_counter()
+        ranks.copy_from_main(kept.buffers())  # norms' statistics: each process has seen other photos
+        with stop.between_batches_of(kept):
+            scores = validate(kept)
+        entry = {"epoch": epoch, "step": state.step, "lr": lr, "loss": state.mean_loss, **scores}
+        speed = state.images_per_second(batches.batch_size)
+        timing = {"epoch": epoch, "seconds": state.seconds, "images_per_second": speed}
+        timing["validation_seconds"] = time.perf_counter() - began
+        with state.changing():
+            is_best = state.note(entry, timing)
+            wanted = state.wanted(recipe.checkpoint)
+            if run is not None and keep is not None and epoch in wanted and ranks.is_main():
+                keep(run.snapshot(epoch), kept, entry)
         if run is not None:
             state.save(run)
-        tell("epoch", epoch, scores=scores, best=is_best, **facts)
+        if run is not None and ranks.is_main():
+            run.remove_snapshots(but=wanted)
+        tell("epoch", epoch, scores=scores, best=is_best, loss=entry["loss"], images_per_second=speed)
 
-    with torch.random.fork_rng():  # the caller's generators stay as they were
+    with torch.random.fork_rng(), stop, saved_on_the_way_out(state, run, stop):
         if run is not None and resume and has_checkpoint(run.last):
             state.restore(run)
+            lr = set_rate(state.step - 1) if state.step else 0.0
         tell("start", max(0, state.epoch))
         if state.epoch < 0:
-            close_epoch(0, None, 0.0)
+            close_epoch(0)
         for epoch in range(state.epoch + 1, recipe.epochs + 1):
             if recipe.patience and state.epoch - state.best_epoch >= recipe.patience:
                 break
-            loader.set_epoch(epoch)  # accelerate counts epochs for itself unless told, and resumes at 0
+            batches.begin(epoch, done=state.step - (epoch - 1) * batches.steps)
             dataset.set_epoch(epoch)
-            set_training_mode(model, freeze_norm=recipe.freeze_norm)
-            total, seen, began = 0.0, 0, time.perf_counter()
-            for images, targets, _ in loader:
-                torch.manual_seed(derived_seed(seed, "step", state.step))
-                lr = set_learning_rate(optimizer, recipe, state.step, steps)
-                with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                    logits = model(images.to(memory_format=torch.channels_last))
-                loss = loss_function(logits.float(), targets).mean()
-                if not torch.isfinite(loss):
-                    saved = f" The last good state is in {str(run.last)!r}." if run is not None else ""
-                    raise TrainingError(
-                        f"the loss became {loss.item()} at step {state.step + 1} (epoch {epoch}, "
-                        f"rate {lr:.2g}). Lower the learning rate.{saved}"
-                    )
-                optimizer.zero_grad()
-                accelerator.backward(loss)
-                if recipe.optimizer.clip_norm > 0:
-                    accelerator.clip_grad_norm_(model.parameters(), recipe.optimizer.clip_norm)
-                optimizer.step()
-                state.step += 1
-                if ema is not None:
-                    ema.update(plain, step=state.step)
-                total, seen = total + loss.item() * len(targets), seen + len(targets)
-                rate = seen / (time.perf_counter() - began)
-                tell("step", epoch, loss=loss.item(), images_per_second=rate)
-            close_epoch(epoch, total / seen, seen / (time.perf_counter() - began))
+            set_training_mode(ready.model, freeze_norm=recipe.freeze_norm)
+            state.start_clock()
+            for parts in read_steps(ready.loader, recipe.accumulate):
+                torch.manual_seed(step_seed(seed, state.step))
+                with state.changing():
+                    lr = set_rate(state.step)
+                    loss = ready.take_step(parts, mix=state.step < recipe.mix.until * steps)
+                    state.average.update(state.step + 1)
+                    state.count_step(loss)
+                speed = state.images_per_second(batches.batch_size)
+                tell("step", epoch, loss=loss, images_per_second=speed)
+                if run is not None and state.is_due(recipe.checkpoint):
+                    state.save(run)
+                stop.raise_if_received(ready.device)
+            close_epoch(epoch)
 
     plain.load_state_dict(state.best)
     plain.eval().requires_grad_(True)
+    checkpoint_gradients(plain, False)
+    compile_blocks(plain, False)
     tell("end", state.epoch)
-    return FitResult(tuple(state.history), state.best_epoch, run.path if run is not None else None)
+    folder = run.path if run is not None else None
+    return FitResult(tuple(state.history), tuple(state.timings), state.best_epoch, folder)

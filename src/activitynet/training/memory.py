@@ -1,9 +1,13 @@
-"""Memory that is freed and taken again at every step, kept in the process in between."""
+"""How a training run spends memory."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
+
+from torch import nn
+
+from activitynet.errors import TrainingError
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
@@ -24,3 +28,19 @@ def keep_freed_memory() -> None:
         libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
     except (OSError, AttributeError):  # another C library
         return
+
+
+def checkpoint_gradients(model: nn.Module, wanted: bool) -> None:
+    """Let a model compute activations again on the way back instead of keeping them, or not.
+
+    Raises:
+        TrainingError: The network has no way to.
+    """
+    try:
+        model.set_grad_checkpointing(wanted)  # type: ignore[operator]
+    except (AssertionError, AttributeError) as error:
+        if wanted:
+            raise TrainingError(
+                f"{type(model).__name__} cannot compute its activations again; set the recipe's "
+                "grad_checkpointing to false."
+            ) from error

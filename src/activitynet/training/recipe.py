@@ -1,12 +1,13 @@
-"""What a training run does, as one frozen record that round-trips through JSON."""
+"""What a training run does, as one frozen record that round-trips through JSON and TOML."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+import types
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from activitynet.data.augment import Augment
 from activitynet.errors import TrainingError, did_you_mean
@@ -22,6 +23,7 @@ class Optimizer:
         name: Any optimiser that timm's factory knows.
         lr: Peak learning rate of the layers next to the head, for the recipe's batch size.
         weight_decay: Decoupled weight decay; norms and biases are always spared.
+        momentum: Momentum of the optimisers that have one (``sgd``, ``lamb``'s first moment excepted).
         layer_decay: Factor on the rate for each layer group further from the head, in (0, 1]
             (Clark et al. 2020, https://arxiv.org/abs/2003.10555).
         clip_norm: Largest gradient norm; 0 does not clip.
@@ -30,33 +32,131 @@ class Optimizer:
     name: str = "adamw"
     lr: float = 2e-3
     weight_decay: float = 0.05
+    momentum: float = 0.9
     layer_decay: float = 1.0
     clip_norm: float = 1.0
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How the learning rate moves over a run: linear warm-up, then half a cosine to zero.
+    """How the learning rate moves over a run: a linear warm-up, then one of timm's schedules.
 
     Attributes:
+        name: ``"cosine"`` is half a cosine, ``"poly"`` a straight line, ``"step"`` a staircase, and
+            ``"constant"`` stays at the peak.
         warmup: Share of all steps spent warming up, in [0, 1).
+        floor: Rate at the end of a cosine or a line, as a share of the peak, in [0, 1].
+        step_every: Length of a stair as a share of all steps, in (0, 1].
+        step_factor: What the rate is multiplied with at each stair, in (0, 1].
     """
 
+    name: Literal["cosine", "poly", "step", "constant"] = "cosine"
     warmup: float = 0.1
+    floor: float = 0.0
+    step_every: float = 0.3
+    step_factor: float = 0.1
 
 
 @dataclass(frozen=True)
 class Loss:
-    """Cross-entropy, smoothed and weighted.
+    """What is minimised.
 
     Attributes:
+        name: ``"cross_entropy"``; ``"focal"`` (Lin et al. 2017, https://arxiv.org/abs/1708.02002);
+            ``"bce"``, one yes-or-no question a class (Wightman et al. 2021,
+            https://arxiv.org/abs/2110.00476); ``"logit_adjusted"`` (Menon et al. 2021,
+            https://arxiv.org/abs/2007.07314).
         smoothing: Label smoothing in [0, 1) (Szegedy et al. 2016, https://arxiv.org/abs/1512.00567).
-        balance: How far rare classes are weighted up: 0 not at all, 1 inversely to their share of
-            photos. Weights average to one over the training photos.
+        weighting: How a class's weight follows from its number of photos n: ``"frequency"`` is
+            n^-balance, ``"effective_number"`` is (1 - beta) / (1 - beta^n) (Cui et al. 2019,
+            https://arxiv.org/abs/1901.05555). Weights average to one over the training photos.
+        balance: Exponent of ``"frequency"`` in [0, 1]: 0 weighs all classes alike.
+        beta: Of ``"effective_number"``, in [0, 1).
+        gamma: Of ``"focal"``: how far easy photos are discounted, from 0.
+        tau: Of ``"logit_adjusted"``: how far the classes' shares are counted in, from 0.
     """
 
+    name: Literal["cross_entropy", "focal", "bce", "logit_adjusted"] = "cross_entropy"
     smoothing: float = 0.1
+    weighting: Literal["frequency", "effective_number"] = "frequency"
     balance: float = 0.25
+    beta: float = 0.999
+    gamma: float = 2.0
+    tau: float = 1.0
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Batches in which photos are blended with one another.
+
+    Attributes:
+        mixup: Alpha of MixUp; 0 is off (Zhang et al. 2018, https://arxiv.org/abs/1710.09412).
+        cutmix: Alpha of CutMix; 0 is off (Yun et al. 2019, https://arxiv.org/abs/1905.04899). Where
+            both are on, each batch draws one of them.
+        probability: Share of batches that are mixed, in [0, 1].
+        until: Share of the run after which none is, in [0, 1].
+    """
+
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    probability: float = 1.0
+    until: float = 1.0
+
+
+@dataclass(frozen=True)
+class Average:
+    """Which average of the weights is validated and kept.
+
+    Attributes:
+        name: ``"ema"``, an exponential moving average; ``"swa"``, the plain mean since ``start``
+            (Izmailov et al. 2018, https://arxiv.org/abs/1803.05407); ``"none"``.
+        span: Time constant of the moving average as a share of the run's steps, in (0, 1]. As a share,
+            it is never mostly the weights it began with, however few the photos.
+        start: Share of the run after which ``"swa"`` begins, in [0, 1).
+        anchor: Share of the weights the run began with in what is validated and kept, in [0, 1): for
+            fine-tuning (WiSE-FT, Wortsman et al. 2022, https://arxiv.org/abs/2109.01903).
+    """
+
+    name: Literal["ema", "swa", "none"] = "ema"
+    span: float = 0.1
+    start: float = 0.75
+    anchor: float = 0.0
+
+
+@dataclass(frozen=True)
+class Distill:
+    """Learning from what other models say of the same images (Hinton et al. 2015).
+
+    https://arxiv.org/abs/1503.02531
+
+    Attributes:
+        teachers: Weights folders, ensembles' too, or repositories on the Hub; the mean of their
+            probabilities is what is learned. None is off.
+        weight: Share of the teachers in the loss, in [0, 1].
+        temperature: What both sides' logits are divided by, greater than 0.
+    """
+
+    teachers: tuple[str, ...] = ()
+    weight: float = 0.5
+    temperature: float = 2.0
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What is written while a run goes on. A resumed run may change it.
+
+    Attributes:
+        every_steps: Save the whole state after so many steps; 0 does not.
+        every_minutes: Save the whole state after so many minutes; 0 does not. The end of an epoch always
+            does.
+        epochs: Epochs whose weights are kept as weights folders.
+        top: How many of the best epochs are kept so.
+    """
+
+    every_steps: int = 0
+    every_minutes: float = 10.0
+    epochs: tuple[int, ...] = ()
+    top: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,37 +164,63 @@ class Recipe:
     """A training run, whole: data order, augmentation, loss, optimiser, schedule, averaging.
 
     Attributes:
+        description: What the recipe is for, in a line.
         epochs: Passes over the training photos.
-        batch_size: Photos a step.
+        batch_size: Photos a step, over all devices and parts of the step together.
+        accumulate: Parts that a step's photos are computed in, one after the other, when they do not
+            fit into memory at once; 0 lets `Classifier` choose as few as do. What is learned stays the
+            same, apart from what belongs to a part: batch norms' statistics, and which photos are mixed.
         resolution: Side of the training images as a share of the model's own, in whole strides of 32
             pixels. Below 1 is faster, and often better: a random crop shows things larger than the
             evaluation does (Touvron et al. 2019, https://arxiv.org/abs/1906.06423).
+        resolution_start: The same at the first epoch; sides grow from there. 0 does not grow.
         drop_rate: Dropout before the classifier, in [0, 1).
         drop_path_rate: Stochastic depth at the deepest block, in [0, 1), for networks that have it.
+        sampler: How often a class is seen in an epoch: ``"all"`` shows each photo once, ``"balanced"``
+            each class as often as another, ``"sqrt"`` by the square root of its number of photos.
         optimizer: How weights are updated.
         schedule: How the learning rate moves.
         loss: What is minimised.
         augment: What happens to a training photo.
-        ema: Keep an exponential moving average of the weights and validate that one.
+        mix: What happens to a batch of them.
+        average: Which average of the weights is validated and kept.
+        distill: Whom to learn from beside the labels.
+        checkpoint: What is written on the way.
         precision: ``"bf16"``, ``"fp32"``, or ``"auto"``: bf16 where the machine computes in it.
+        compile: Train blocks that have group norms by kernels that torch.compile writes (see
+            `activitynet.blocks.fused`): much faster on a CPU, after half a minute for the compiler in the
+            first step, a few seconds of it the next time.
+        grad_checkpointing: Compute activations again on the way back instead of keeping them: about a
+            third slower, and much less memory.
         freeze: Share of the trunk's layer groups, counted from the input, that stays as it is; in [0, 1].
+        freeze_blocks: Patterns of parameter names that stay as they are too (``"blocks.0.*"``).
         freeze_norm: Batch norms keep the statistics they came with.
         fit_head: Start from a classifier fitted on the frozen trunk's features.
         patience: Stop after this many epochs without a better score; 0 never stops early.
     """
 
+    description: str = ""
     epochs: int = 30
     batch_size: int = 64
+    accumulate: int = 1
     resolution: float = 1.0
+    resolution_start: float = 0.0
     drop_rate: float = 0.2
     drop_path_rate: float = 0.0
+    sampler: Literal["all", "balanced", "sqrt"] = "all"
     optimizer: Optimizer = field(default_factory=Optimizer)
     schedule: Schedule = field(default_factory=Schedule)
     loss: Loss = field(default_factory=Loss)
     augment: Augment = field(default_factory=Augment)
-    ema: bool = True
+    mix: Mix = field(default_factory=Mix)
+    average: Average = field(default_factory=Average)
+    distill: Distill = field(default_factory=Distill)
+    checkpoint: Checkpoint = field(default_factory=Checkpoint)
     precision: Literal["auto", "bf16", "fp32"] = "auto"
+    compile: bool = False
+    grad_checkpointing: bool = False
     freeze: float = 0.0
+    freeze_blocks: tuple[str, ...] = ()
     freeze_norm: bool = False
     fit_head: bool = False
     patience: int = 0
@@ -105,35 +231,29 @@ class Recipe:
         Raises:
             TrainingError: Naming the field, its value and its range.
         """
-        optimizer, loss = self.optimizer, self.loss
-        bounds: list[tuple[str, float, float, float]] = [
-            ("epochs", self.epochs, 0, 1_000_000),
-            ("batch_size", self.batch_size, 1, 1_000_000),
-            ("resolution", self.resolution, 0.1, 4),
-            ("drop_rate", self.drop_rate, 0, 0.99),
-            ("drop_path_rate", self.drop_path_rate, 0, 0.99),
-            ("optimizer.lr", optimizer.lr, 1e-12, 1000),
-            ("optimizer.weight_decay", optimizer.weight_decay, 0, 1000),
-            ("optimizer.layer_decay", optimizer.layer_decay, 1e-3, 1),
-            ("optimizer.clip_norm", optimizer.clip_norm, 0, math.inf),
-            ("schedule.warmup", self.schedule.warmup, 0, 0.99),
-            ("loss.smoothing", loss.smoothing, 0, 0.99),
-            ("loss.balance", loss.balance, 0, 1),
-            ("freeze", self.freeze, 0, 1),
-            ("patience", self.patience, 0, 1_000_000),
-        ]
-        for name, value, low, high in bounds:
-            if not low <= value <= high:
-                raise TrainingError(f"recipe field {name!r} is {value}; it has to be in {low} to {high}.")
+        values = dict(flat(self.to_dict()))
+        for name, (low, high) in _BOUNDS.items():
+            if not low <= values[name] <= high:
+                raise TrainingError(
+                    f"recipe field {name!r} is {values[name]}; it has to be in {low} to {high}."
+                )
+        if any(epoch < 1 for epoch in self.checkpoint.epochs):
+            raise TrainingError("recipe field 'checkpoint.epochs' counts epochs from 1.")
 
-    def training_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Return the (height, width) of training images for a model that looks at ``size`` pixels.
+    def training_size(self, size: tuple[int, int], epoch: int) -> tuple[int, int]:
+        """Return the (height, width) of an epoch's training images for a model that looks at ``size`` pixels.
 
         What a side has beyond a multiple of 32 stays, for a network's padding may depend on it.
         """
-        if self.resolution == 1:
+        share = self.resolution
+        if self.resolution_start:
+            done = (epoch - 1) / max(1, self.epochs - 1)
+            share = self.resolution_start + (self.resolution - self.resolution_start) * min(
+                1.0, max(0.0, done)
+            )
+        if share == 1:
             return size
-        height, width = (max(1, round(side // 32 * self.resolution)) * 32 + side % 32 for side in size)
+        height, width = (max(1, round(side // 32 * share)) * 32 + side % 32 for side in size)
         return height, width
 
     def to_dict(self) -> dict[str, Any]:
@@ -149,26 +269,78 @@ class Recipe:
         """
         return _from_dict(cls, values, "")
 
-    def override(self, **changes: Any) -> Recipe:
+    def override(self, changes: Mapping[str, Any] | None = None, /, **more: Any) -> Recipe:
         """Return a copy with fields changed, dotted names reaching inside.
 
         Args:
-            **changes: Field names, dots written as two underscores (``optimizer__lr=3e-4``), to values.
+            changes: Dotted names (``{"optimizer.lr": 3e-4}``) to values.
+            **more: The same as keywords, each dot written as two underscores (``optimizer__lr=3e-4``).
 
         Raises:
             TrainingError: A field is unknown, or its value has the wrong type or range.
         """
         values = self.to_dict()
-        for name, value in changes.items():
-            *parents, leaf = name.split("__")
-            inner: Any = values
-            for parent in parents:
-                inner = inner.get(parent) if isinstance(inner, dict) else None
-            if not isinstance(inner, dict) or leaf not in inner:
-                known = [field.name for field in dataclasses.fields(self)]
+        known = [name for name, _ in flat(values)]
+        asked = {**(changes or {}), **{name.replace("__", "."): value for name, value in more.items()}}
+        for name, value in asked.items():
+            if name not in known:
+                if any(other.startswith(name + ".") for other in known):
+                    raise TrainingError(f"recipe field {name!r} is a table; name a field of it.")
                 raise TrainingError(f"recipe has no field {name!r}.{did_you_mean(name, known)}")
+            *parents, leaf = name.split(".")
+            inner = values
+            for parent in parents:
+                inner = inner[parent]
             inner[leaf] = value
         return Recipe.from_dict(values)
+
+
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "epochs": (0, 1_000_000),
+    "batch_size": (1, 1_000_000),
+    "accumulate": (0, 10_000),
+    "resolution": (0.1, 4),
+    "resolution_start": (0, 4),
+    "drop_rate": (0, 0.99),
+    "drop_path_rate": (0, 0.99),
+    "optimizer.lr": (1e-12, 1000),
+    "optimizer.weight_decay": (0, 1000),
+    "optimizer.momentum": (0, 0.9999),
+    "optimizer.layer_decay": (1e-3, 1),
+    "optimizer.clip_norm": (0, math.inf),
+    "schedule.warmup": (0, 0.99),
+    "schedule.floor": (0, 1),
+    "schedule.step_every": (1e-6, 1),
+    "schedule.step_factor": (1e-6, 1),
+    "loss.smoothing": (0, 0.99),
+    "loss.balance": (0, 1),
+    "loss.beta": (0, 0.999999),
+    "loss.gamma": (0, 100),
+    "loss.tau": (0, 100),
+    "mix.mixup": (0, 100),
+    "mix.cutmix": (0, 100),
+    "mix.probability": (0, 1),
+    "mix.until": (0, 1),
+    "average.span": (1e-6, 1),
+    "average.start": (0, 0.999999),
+    "average.anchor": (0, 0.999999),
+    "distill.weight": (0, 1),
+    "distill.temperature": (1e-3, 1000),
+    "checkpoint.every_steps": (0, math.inf),
+    "checkpoint.every_minutes": (0, math.inf),
+    "checkpoint.top": (0, 10_000),
+    "freeze": (0, 1),
+    "patience": (0, 1_000_000),
+}
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every value below nested tables with its dotted name."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
 
 
 def _from_dict(cls: type[_Config], values: Mapping[str, Any], path: str) -> _Config:
@@ -188,15 +360,22 @@ def _coerce(hint: Any, value: Any, name: str) -> Any:
     if dataclasses.is_dataclass(hint):
         return _from_dict(hint, value, name + ".")  # type: ignore[arg-type]
     if get_origin(hint) is Literal:
-        if value not in get_args(hint):
-            raise TrainingError(f"recipe field {name!r} is {value!r}; it has to be one of {get_args(hint)}.")
+        choices = get_args(hint)
+        if value not in choices:
+            known = ", ".join(choices)
+            hinted = did_you_mean(str(value), choices)
+            raise TrainingError(f"recipe field {name!r} is {value!r}; it has to be one of {known}.{hinted}")
         return value
     if get_origin(hint) is tuple:
         parts = get_args(hint)
-        if not isinstance(value, (list, tuple)) or len(value) != len(parts):
+        if not isinstance(value, (list, tuple)):
+            raise TrainingError(f"recipe field {name!r} is {value!r}; it has to be a list.")
+        if parts[-1] is Ellipsis:
+            return tuple(_coerce(parts[0], item, name) for item in value)
+        if len(value) != len(parts):
             raise TrainingError(f"recipe field {name!r} has to be a list of {len(parts)} values.")
         return tuple(_coerce(part, item, name) for part, item in zip(parts, value, strict=True))
-    allowed = get_args(hint) or (hint,)
+    allowed = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
     if float in allowed and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(value, bool) and bool not in allowed:
@@ -205,19 +384,3 @@ def _coerce(hint: Any, value: Any, name: str) -> Any:
         wanted = " or ".join(kind.__name__ for kind in allowed)
         raise TrainingError(f"recipe field {name!r} is {value!r}; it has to be {wanted}.")
     return value
-
-
-DEFAULT = Recipe()
-"""Training from the start, or from a warm-started trunk, all layers at full rate."""
-
-FINE_TUNE = Recipe(
-    epochs=5,
-    drop_rate=0.0,
-    optimizer=Optimizer(lr=3e-4),
-    loss=Loss(balance=0.0),
-    resolution=0.75,
-    freeze=0.33,
-    freeze_norm=True,
-    fit_head=True,
-)
-"""A pretrained trunk: fit the head on frozen features first, then unfreeze gently."""

@@ -5,22 +5,20 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections import Counter
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 from activitynet.data.fields import fields_from_json, is_number
 from activitynet.data.preprocess import Preprocess
-from activitynet.errors import DataError, WeightsError
+from activitynet.errors import DataError, WeightsError, clipped, shown
+from activitynet.weights.card_fields import MAX_BYTES, check_classes, parse_card, plain_json, refuse
 
 CARD_VERSION = 1
 """Version of the card's fields that this library writes and reads."""
 
-MAX_BYTES = 1_000_000
-"""Longest JSON that a card may have."""
-
-MAX_CLASSES = 100_000
-"""Most classes that a card may name."""
+_SPLITS = ("train", "val", "test")
+_TIMM = "timm/"
+_FOR_TIMM = ("zoo", "num_classes", "label_names", "pretrained_cfg")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,6 +33,9 @@ class Card:
         temperature: Logits are divided by it before the softmax; 0.001 to 1000.
         metrics: Scores, with the split they were measured on, as plain JSON.
         training_data: What the model was trained on.
+        skipped: How many photos of that data were left out, since they could not be read, by split
+            (``train``, ``val``, ``test``).
+        recipe: How it was trained, as plain JSON; empty where that is not known.
         licence: Under which licence the weights may be used.
         library_version: Version of activitynet that wrote the card; filled in when saved.
         sha256: SHA-256 of the tensors' file in hexadecimal; filled in when saved.
@@ -51,6 +52,8 @@ class Card:
     temperature: float = 1.0
     metrics: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     training_data: str = ""
+    skipped: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    recipe: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     licence: str = ""
     library_version: str = ""
     sha256: str = ""
@@ -59,43 +62,35 @@ class Card:
     def __post_init__(self) -> None:
         for name in ("architecture", "training_data", "licence", "library_version", "sha256"):
             if not isinstance(getattr(self, name), str):
-                _refuse(name, "must be a text", getattr(self, name))
+                refuse(name, "must be a text", getattr(self, name))
         if not self.architecture:
-            _refuse("architecture", "must not be empty", self.architecture)
+            refuse("architecture", "must not be empty", self.architecture)
         if self.sha256 and not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
-            _refuse("sha256", "must be 64 hexadecimal digits", self.sha256)
+            refuse("sha256", "must be 64 hexadecimal digits", self.sha256)
         if not isinstance(self.preprocess, Preprocess):
-            _refuse("preprocess", "must be a Preprocess", self.preprocess)
+            refuse("preprocess", "must be a Preprocess", self.preprocess)
         if not (is_number(self.temperature) and 1e-3 <= self.temperature <= 1e3):
-            _refuse("temperature", "must be a number from 0.001 to 1000", self.temperature)
+            refuse("temperature", "must be a number from 0.001 to 1000", self.temperature)
         if type(self.card_version) is not int or self.card_version != CARD_VERSION:
-            _refuse(
+            refuse(
                 "card_version",
                 f"must be {CARD_VERSION}; update activitynet to read others",
                 self.card_version,
             )
-        self._check_classes()
-        for name in ("model_args", "metrics"):
-            object.__setattr__(self, name, _plain(name, getattr(self, name)))
+        check_classes(self.classes)
+        for name in ("model_args", "metrics", "skipped", "recipe"):
+            object.__setattr__(self, name, plain_json(name, getattr(self, name)))
+        for split, count in self.skipped.items():
+            if split not in _SPLITS or type(count) is not int or count < 1:
+                refuse("skipped", "must hold numbers from 1, by train, val and test", self.skipped)
         self._check_writable()
-
-    def _check_classes(self) -> None:
-        classes = self.classes
-        if not isinstance(classes, tuple) or not 1 <= len(classes) <= MAX_CLASSES:
-            _refuse("classes", f"must be a tuple of 1 to {MAX_CLASSES} names", classes)
-        for name in classes:
-            if not isinstance(name, str) or not name.strip():
-                _refuse("classes", "must hold names that are not empty", name)
-        name, times = Counter(classes).most_common(1)[0]
-        if times > 1:
-            _refuse("classes", "must name each class once", name)
 
     def _check_writable(self) -> None:
         try:
             size = len(self.to_json().encode("utf-8"))
         except UnicodeEncodeError as error:
             raise WeightsError(
-                f"the card holds text that is not valid Unicode: {error.object[:80]!r}."
+                f"the card holds text that is not valid Unicode: {shown(error.object)}."
             ) from error
         if size > MAX_BYTES:
             raise WeightsError(f"the card has {size} bytes as JSON, more than the {MAX_BYTES} allowed.")
@@ -104,6 +99,8 @@ class Card:
         """Return the card as indented JSON."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         values["preprocess"] = self.preprocess.to_dict()
+        values["architecture"] = self.architecture.removeprefix(_TIMM)  # as timm calls it; "zoo" says whose
+        values.update(self._for_timm())
         return json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
@@ -113,51 +110,37 @@ class Card:
         Raises:
             WeightsError: The text is no valid card; the message names the field.
         """
-        if len(text) > MAX_BYTES:
-            raise WeightsError(f"the card has {len(text)} characters, more than the {MAX_BYTES} allowed.")
-        try:
-            value = json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_no_constant)
-        except (ValueError, RecursionError) as error:
-            raise WeightsError(f"the card is not valid JSON: {error}.") from error
-        if isinstance(value, dict) and value.get("card_version") != CARD_VERSION:
-            # Before all else: another version has other fields.
-            _refuse(
-                "card_version",
-                f"must be {CARD_VERSION}; update activitynet to read others",
-                value.get("card_version"),
-            )
+        value = parse_card(text, "card_version", CARD_VERSION)
+        timm = {}
+        if isinstance(value, dict):
+            timm = {name: value.pop(name) for name in _FOR_TIMM if name in value}
+            value = {"skipped": {}, "recipe": {}, **value}  # these may be left out
         try:
             fields = fields_from_json(cls, value)
             fields["preprocess"] = Preprocess.from_dict(fields["preprocess"])
         except DataError as error:
-            raise WeightsError(f"the card is not valid: {error}") from error
-        return cls(**fields)
+            raise WeightsError(f"the card is not valid: {clipped(error)}") from error
+        if timm.get("zoo") == "timm" and isinstance(fields["architecture"], str):
+            fields["architecture"] = _TIMM + fields["architecture"]
+        card = cls(**fields)
+        for name, found in timm.items():
+            if found != card._for_timm()[name]:
+                refuse(name, "must say for timm what the other fields say", found)
+        return card
 
-
-def _refuse(field: str, rule: str, value: object) -> NoReturn:
-    shown = repr(value)
-    raise WeightsError(f"card field {field!r} {rule}, got {shown if len(shown) <= 80 else shown[:80] + '…'}.")
-
-
-def _plain(field: str, value: object) -> dict[str, Any]:
-    """Return a copy of a mapping as JSON would give it back: lists for tuples, texts for keys."""
-    if not isinstance(value, Mapping):
-        _refuse(field, "must be a mapping", value)
-    try:
-        copy: dict[str, Any] = json.loads(json.dumps(dict(value), allow_nan=False))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise WeightsError(f"card field {field!r} must hold plain, finite JSON values: {error}.") from error
-    return copy
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in values:
-            raise ValueError(f"field {name!r} is there twice")
-        values[name] = value
-    return values
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number that JSON knows")
+    def _for_timm(self) -> dict[str, Any]:
+        """Return what timm reads of the same file, so that it loads the folder as well: names of its own."""
+        preprocess = self.preprocess
+        return {
+            "zoo": "timm" if self.architecture.startswith(_TIMM) else "activitynet",
+            "num_classes": len(self.classes),
+            "label_names": list(self.classes),
+            "pretrained_cfg": {
+                "input_size": [self.model_args.get("in_chans", 3), *preprocess.size],
+                "crop_pct": float(preprocess.crop_pct) if preprocess.resize == "crop" else 1.0,
+                "crop_mode": {"crop": "center", "squash": "squash", "pad": "border"}[preprocess.resize],
+                "interpolation": preprocess.interpolation,
+                "mean": list(preprocess.mean),
+                "std": list(preprocess.std),
+            },
+        }

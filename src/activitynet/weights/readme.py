@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from activitynet.data.checking import skip_note
 from activitynet.weights.card import Card
+from activitynet.weights.ensemble_card import EnsembleCard
 
 # Licences that the Hub has a name for and that models come with; any other is "other" there.
 _HUB_LICENCES = frozenset(
@@ -24,19 +26,24 @@ _PAGE = """\
 
 Tells which of {count} classes a photo belongs to.
 
-## Intended use
+## Intended use and limits
 
 For single photos of the kind the model was trained on. It answers with one of its classes whatever a
 photo shows, so look at the probability, and measure on photos of your own before you rely on it.
+It sees no more than the photo: not what came before or after, and not who somebody is. Do not let it
+decide about people. Classes with few training photos, and photos unlike those it was trained on, are
+where it errs most.
 
 ## How to load it
 
 ```python
 from activitynet import Classifier
 
-classifier = Classifier.load("path/to/this/folder")
+classifier = Classifier.load("{place}")
 print(classifier.predict_one("photo.jpg"))
 ```
+
+timm loads the network alone{ours}: `timm.create_model("{timm}:{place}", pretrained=True)`.
 
 ## Input
 
@@ -46,9 +53,17 @@ RGB, {height} x {width} pixels, resized by "{resize}", {interpolation}. `config.
 
 {metrics}
 
+## Calibration
+
+{calibration}
+
 ## Training data
 
 {training_data}
+
+## How it was trained
+
+{recipe}
 
 ## Licence
 
@@ -63,27 +78,133 @@ RGB, {height} x {width} pixels, resized by "{resize}", {interpolation}. `config.
 Written by activitynet {version}. SHA-256 of `model.safetensors`: `{sha256}`.
 """
 
+_PLACE = "path/to/this/folder"
+_PER_CLASS = ("precision", "recall", "f1", "photos")
 
-def model_page(card: Card) -> str:
-    """Return the ``README.md`` of a weights folder. Texts of the card are escaped, so they stay texts."""
+
+def model_page(card: Card, *, picture: str | None = None) -> str:
+    """Return the ``README.md`` of a weights folder. Texts of the card are escaped, so they stay texts.
+
+    Args:
+        card: The card. Of its metrics, ``per_class`` (class name to ``precision``, ``recall``, ``f1`` and
+            ``photos``) stands in the table of classes.
+        picture: Name of the picture of the confusion matrix, which lies in the same folder.
+    """
+    metrics = {name: value for name, value in card.metrics.items() if name != "per_class"}
+    measured = _table(("measure", "value"), _flat(metrics)) if metrics else "Not measured."
+    if picture is not None:
+        measured += f"\n\n![Confusion matrix]({picture})"
     return _PAGE.format(
         front_matter=_front_matter(card),
         architecture=_escaped(card.architecture),
         count=len(card.classes),
+        place=_PLACE,
+        timm="local-dir",
+        ours="" if card.architecture.startswith("timm/") else ", after `import activitynet.zoo`",
         height=card.preprocess.size[0],
         width=card.preprocess.size[1],
         resize=card.preprocess.resize,
         interpolation=card.preprocess.interpolation,
-        metrics=_table("measure", "value", list(_flat(card.metrics))) if card.metrics else "Not measured.",
-        training_data=_escaped(card.training_data) or "Not stated.",
+        metrics=measured,
+        calibration=_calibration(card),
+        training_data=_training_data(card),
+        recipe=_table(("setting", "value"), _flat(card.recipe)) if card.recipe else "Not stated.",
         licence=_escaped(card.licence) or "Not stated.",
-        classes=_table("output", "class", [(str(index), name) for index, name in enumerate(card.classes)]),
+        classes=_classes(card),
         version=_escaped(card.library_version),
         sha256=card.sha256,
     )
 
 
-def _front_matter(card: Card) -> str:
+_ENSEMBLE_PAGE = """\
+---
+{front_matter}
+---
+
+# An ensemble of {count} models
+
+Tells which of {classes} classes a photo belongs to, by the average of its members' {average}.
+
+## How to load it
+
+```python
+from activitynet import load_ensemble
+
+ensemble = load_ensemble("path/to/this/folder")
+print(ensemble.predict_one("photo.jpg"))
+```
+
+## Members
+
+{members}
+
+## Metrics
+
+{metrics}
+
+## Training data
+
+{training_data}
+
+## Licence
+
+{licence}
+
+Written by activitynet {version}.
+"""
+
+
+def ensemble_page(card: EnsembleCard, members: Sequence[Card]) -> str:
+    """Return the ``README.md`` of an ensemble's folder."""
+    rows = [
+        (f"{entry.folder} ({member.architecture})", f"{entry.weight:.3f}")
+        for entry, member in zip(card.members, members, strict=True)
+    ]
+    return _ENSEMBLE_PAGE.format(
+        front_matter=_front_matter(card),
+        count=len(members),
+        classes=len(card.classes),
+        average=card.average,
+        members=_table(("member", "share"), rows),
+        metrics=_table(("measure", "value"), _flat(card.metrics)) if card.metrics else "Not measured.",
+        training_data=_escaped(card.training_data) or "Not stated.",
+        licence=_escaped(card.licence) or "Not stated.",
+        version=_escaped(card.library_version),
+    )
+
+
+def _training_data(card: Card) -> str:
+    text = _escaped(card.training_data) or "Not stated."
+    return f"{text}\n\n{skip_note(card.skipped).capitalize()}." if card.skipped else text
+
+
+def with_place(page: str, repository: str) -> str:
+    """Return a page that says how to load the weights from a repository on the Hub."""
+    here = page.replace(f'"local-dir:{_PLACE}"', f'"hf-hub:{repository}"')
+    return here.replace(f'"{_PLACE}"', f'"{repository}"')
+
+
+def _calibration(card: Card) -> str:
+    if card.temperature == 1:
+        return "Probabilities are the softmax of the outputs as they are (temperature 1): not calibrated."
+    return f"Outputs are divided by the temperature {card.temperature:.4g} before the softmax."
+
+
+def _classes(card: Card) -> str:
+    per_class = card.metrics.get("per_class")
+    if not isinstance(per_class, dict):
+        return _table(("output", "class"), [(str(at), name) for at, name in enumerate(card.classes)])
+    rows = []
+    for at, name in enumerate(card.classes):
+        scores = per_class.get(name)
+        cells = (
+            _value(scores[key]) if isinstance(scores, dict) and key in scores else "–" for key in _PER_CLASS
+        )
+        rows.append((str(at), name, *cells))
+    return _table(("output", "class", *_PER_CLASS), rows)
+
+
+def _front_matter(card: Card | EnsembleCard) -> str:
     if not card.licence:
         licence = ["license: unknown"]
     elif card.licence.lower() in _HUB_LICENCES:
@@ -99,13 +220,16 @@ def _flat(metrics: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, st
         if isinstance(value, dict):
             yield from _flat(value, f"{above}{name} / ")
         else:
-            text = f"{value:.4f}" if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
-            yield f"{above}{name}", text
+            yield f"{above}{name}", _value(value)
 
 
-def _table(left: str, right: str, rows: list[tuple[str, str]]) -> str:
-    lines = [f"| {_escaped(first)} | {_escaped(second)} |" for first, second in rows]
-    return "\n".join([f"| {left} | {right} |", "| --- | --- |", *lines])
+def _value(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [f"| {' | '.join(map(_escaped, row))} |" for row in rows]
+    return "\n".join([f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}", *lines])
 
 
 def _escaped(text: str) -> str:

@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import nn
 
 from activitynet import __version__, atomic
-from activitynet.errors import StorageError, WeightsError
-from activitynet.tensors import read_tensors, save_tensors
+from activitynet.errors import StorageError, WeightsError, clipped, shown
+from activitynet.tensors import read_metadata, read_tensors, save_tensors
 from activitynet.weights.card import MAX_BYTES, Card
 from activitynet.weights.readme import model_page
+from activitynet.weights.sketch import check_arguments, sketch
 from activitynet.zoo import create_model
 
-_TENSORS, _CARD, _PAGE = "model.safetensors", "config.json", "README.md"
+_Card = TypeVar("_Card")
+
+TENSORS, CARD, PAGE = "model.safetensors", "config.json", "README.md"
+PICTURE = "confusion_matrix.png"
+_MOST_HEADER_BYTES = 1024  # for each tensor, in the head of a safetensors file
+_MOST_TENSORS = 2000  # of a model whose tensors are not here yet
 _NAMED = 3  # tensors of each kind that one message names
 
 
-def save_weights(folder: str | os.PathLike[str], model: nn.Module, card: Card) -> Card:
+def save_weights(
+    folder: str | os.PathLike[str], model: nn.Module, card: Card, *, picture: bytes | None = None
+) -> Card:
     """Write a model's tensors, its card and a page about it, all or nothing.
 
     Args:
@@ -29,6 +40,7 @@ def save_weights(folder: str | os.PathLike[str], model: nn.Module, card: Card) -
             refused.
         model: The model, on any device. Its tensors are checked against the card first.
         card: What it is. ``sha256`` and ``library_version`` are filled in.
+        picture: Its confusion matrix, as a PNG, for the page. Nothing needs it to load the weights.
 
     Returns:
         The card as it was written.
@@ -48,10 +60,12 @@ def save_weights(folder: str | os.PathLike[str], model: nn.Module, card: Card) -
                 f"finite. The training diverged: lower the learning rate."
             )
     with atomic.replaced_folder(folder) as new:
-        sha256 = save_tensors(new / _TENSORS, tensors)
+        sha256 = save_tensors(new / TENSORS, tensors, metadata=_header(card))
         card = dataclasses.replace(card, sha256=sha256, library_version=__version__)
-        atomic.write_text(new / _CARD, card.to_json())
-        atomic.write_text(new / _PAGE, model_page(card))
+        atomic.write_text(new / CARD, card.to_json())
+        atomic.write_text(new / PAGE, model_page(card, picture=PICTURE if picture else None))
+        if picture:
+            atomic.write_bytes(new / PICTURE, picture)
     return card
 
 
@@ -66,8 +80,9 @@ def load_weights(folder: str | os.PathLike[str]) -> tuple[nn.Module, Card]:
     """
     folder = Path(folder)
     card = read_card(folder)
-    tensors = read_tensors(folder / _TENSORS, sha256=card.sha256)
+    tensors = read_tensors(folder / TENSORS, sha256=card.sha256)
     _check_fit(card, tensors, repr(str(folder)))
+    _check_classes(folder / TENSORS, card)
     model = _built(card, repr(str(folder)))
     model.load_state_dict(tensors, strict=True)
     return model.eval(), card
@@ -79,25 +94,80 @@ def read_card(folder: str | os.PathLike[str]) -> Card:
     Raises:
         WeightsError: It is missing, cannot be read or is not valid.
     """
-    path = Path(folder) / _CARD
+    return parsed_card(folder, Card.from_json)
+
+
+def parsed_card(folder: str | os.PathLike[str], parse: Callable[[str], _Card]) -> _Card:
+    """Read a folder's card, of whatever kind.
+
+    Raises:
+        WeightsError: It is missing, cannot be read or is not valid; the message names the file.
+    """
+    path = Path(folder) / CARD
+    text = read_card_text(path)
+    try:
+        return parse(text)
+    except WeightsError as error:
+        raise WeightsError(f"{str(path)!r}: {error}") from error
+
+
+def read_card_text(path: Path) -> str:
+    """Return a card's text, no more of it than a card may have.
+
+    Raises:
+        WeightsError: It is missing or cannot be read.
+    """
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-        return Card.from_json(data.decode("utf-8"))
+            return file.read(MAX_BYTES + 1).decode("utf-8")
     except OSError as error:
         raise WeightsError(
-            f"cannot read {str(path)!r}: {error.strerror}. A weights folder holds {_CARD} and {_TENSORS}."
+            f"cannot read {str(path)!r}: {error.strerror}. A weights folder holds {CARD} and {TENSORS}."
         ) from error
     except UnicodeDecodeError as error:
         raise WeightsError(f"{str(path)!r} is not UTF-8 text. Copy or download it again.") from error
-    except WeightsError as error:
-        raise WeightsError(f"{str(path)!r}: {error}") from error
+
+
+def tensor_bytes(card: Card, where: str) -> tuple[int, int]:
+    """Return the fewest and the most bytes that the tensors' file of a card's model may have.
+
+    Args:
+        card: The card.
+        where: What it is the card of, for errors.
+
+    Raises:
+        WeightsError: The card's model cannot be made.
+    """
+    tensors = _built(card, where, sketched_for=_MOST_TENSORS).state_dict()
+    least = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    return least, least + MAX_BYTES + _MOST_HEADER_BYTES * len(tensors)
+
+
+def _header(card: Card) -> dict[str, str]:
+    """Return what the tensors' file says of itself: above all, in which order its outputs are."""
+    # One entry, for several would be written in an order that changes from time to time.
+    return {"classes": json.dumps(card.classes, ensure_ascii=False)}
+
+
+def _check_classes(path: Path, card: Card) -> None:
+    """Refuse a card whose class names are not those of its tensors, as when two were swapped.
+
+    Tensors that other tools wrote do not name them.
+    """
+    named = read_metadata(path).get("classes")
+    if named is not None and named != _header(card)["classes"]:
+        raise WeightsError(
+            f"the classes that {str(path)!r} names are not those of its card, in that order. "
+            "Use the card and the tensors that belong together."
+        )
 
 
 def _check_place(folder: Path) -> None:
     """Refuse a place where other files would be lost by the replacement of the folder."""
     try:
-        others = [entry.name for entry in folder.iterdir() if entry.name not in (_TENSORS, _CARD, _PAGE)]
+        others = [
+            entry.name for entry in folder.iterdir() if entry.name not in (TENSORS, CARD, PAGE, PICTURE)
+        ]
     except FileNotFoundError:
         return
     except OSError as error:
@@ -109,28 +179,35 @@ def _check_place(folder: Path) -> None:
         )
 
 
-def _built(card: Card, where: str) -> nn.Module:
-    try:
-        model = create_model(
+def _built(card: Card, where: str, *, sketched_for: int | None = None) -> nn.Module:
+    def make() -> nn.Module:
+        return create_model(
             card.architecture, num_classes=len(card.classes), model_args=dict(card.model_args)
-        )
+        ).float()
+
+    try:
+        with warnings.catch_warnings():
+            # An empty tensor is refused soon, where the tensors' file has none of that name and shape.
+            warnings.filterwarnings("ignore", "Initializing zero-element tensors")
+            if sketched_for is None:
+                return make()
+            check_arguments(card.model_args)
+            return sketch(make, sketched_for)
     except Exception as error:  # arguments from an untrusted card can make a factory fail in any way
         raise WeightsError(
-            f"{where}: the card's model {card.architecture!r} cannot be made: {error or type(error).__name__}"
+            f"{where}: the card's model {shown(card.architecture)} cannot be made: "
+            f"{clipped(error) or type(error).__name__}"
         ) from error
-    return model.float()
 
 
 def _check_fit(card: Card, found: Mapping[str, torch.Tensor], where: str) -> None:
     """Compare tensors with those of the card's model, by name, shape and type.
 
-    The model is only sketched (on the meta device), so that a card cannot ask for more memory than its
-    tensors' file has.
+    The model is only sketched, so that a card cannot ask for more memory than its tensors' file has.
     """
-    with torch.device("meta"):
-        expected = _built(card, where).state_dict()
+    expected = _built(card, where, sketched_for=len(found)).state_dict()
     missing = [repr(name) for name in expected if name not in found]
-    extra = [repr(name) for name in found if name not in expected]
+    extra = [shown(name) for name in found if name not in expected]
     unlike = [
         f"{name!r} is {_described(found[name])} instead of {_described(tensor)}"
         for name, tensor in expected.items()
@@ -149,4 +226,4 @@ def _check_fit(card: Card, found: Mapping[str, torch.Tensor], where: str) -> Non
 
 
 def _described(tensor: torch.Tensor) -> str:
-    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
+    return f"{str(tensor.dtype).removeprefix('torch.')} {shown(tuple(tensor.shape))}"

@@ -11,6 +11,7 @@ from torch import nn
 
 from activitynet.blocks import check_rate
 from activitynet.errors import ModelError, did_you_mean
+from activitynet.hub import list_releases
 from activitynet.zoo import timm_bridge
 from activitynet.zoo.registry import ARCHITECTURES, DEFAULTS, Architecture
 
@@ -54,5 +55,7 @@ def find(name: str) -> Architecture:
     """
     if name in ARCHITECTURES:
         return ARCHITECTURES[name]
+    if any(name == release.name for release in list_releases()):
+        raise ModelError(f"{name!r} names released weights: add pretrained=True to load them.")
     hint = f" Did you mean 'timm/{name}'?" if timm.is_model(name) else did_you_mean(name, ARCHITECTURES)
     raise ModelError(f"unknown model {name!r}.{hint} activitynet.list_models() lists them.")

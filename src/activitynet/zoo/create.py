@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
-from activitynet.errors import ModelError
+from activitynet import hub
+from activitynet.errors import ModelError, clipped
 from activitynet.zoo.build import build
 from activitynet.zoo.registry import ARCHITECTURES, DEFAULTS
-from activitynet.zoo.trunk import Source, load_trunk
+from activitynet.zoo.trunk import Source, Trunk, load_trunk
 from activitynet.zoo.warm_start import copy_trunk
+
+_CLASSES = 20  # of the published solution
 
 
 def create_model(
     name: str,
     *,
-    num_classes: int = 20,
+    num_classes: int | None = None,
+    pretrained: bool = False,
     in_chans: int = 3,
     drop_rate: float = 0.0,
     drop_path_rate: float = 0.0,
@@ -33,7 +37,11 @@ def create_model(
 
     Args:
         name: A name that `list_models` gives: one of this library's, or ``timm/NAME`` for any of timm's.
-        num_classes: The outputs; 0 leaves the classifier out.
+        num_classes: The outputs; 0 leaves the classifier out. `None` makes 20, or as many as the released
+            weights have.
+        pretrained: Load released weights: the name is one of ``list_models(pretrained=True)``, or an
+            architecture's, for the first of its. Another number of outputs than theirs gets a random
+            classifier.
         in_chans: The channels of the images.
         drop_rate: Dropout before the classifier, 0 ≤ rate < 1. A timm model keeps its default at 0.
         drop_path_rate: Stochastic depth, 0 ≤ rate < 1. A timm model keeps its default at 0.
@@ -48,13 +56,24 @@ def create_model(
 
     Raises:
         ModelError: An unknown name or argument, a value that cannot be, or a trunk that does not fit.
-        WeightsError: The files of ``init_from`` are corrupt.
+        WeightsError: The files of ``init_from``, or of the released weights, are corrupt.
+        HubError: Released weights are unknown or cannot be fetched.
     """
+    if pretrained:
+        if init_from is not None:
+            raise ModelError("weights come from one place: leave out either pretrained or init_from.")
+        released = load_trunk(hub.fetch_release(hub.find_release(name)))
+        name = released.model.architecture  # type: ignore[assignment]
+        model_args = {**released.model.model_args, **(model_args or {})}  # type: ignore[dict-item]
+    if num_classes is None:
+        num_classes = cast(int, released.model.num_classes) if pretrained else _CLASSES
     arguments = dict(model_args or {})
     given = {"in_chans": in_chans, "drop_rate": drop_rate, "drop_path_rate": drop_path_rate}
     for key, value in given.items():
         if arguments.setdefault(key, value) != value != DEFAULTS[key]:
             raise ModelError(f"{key} is {value!r}, but model_args says {arguments[key]!r}. Give it once.")
+    if pretrained:
+        return _released(build(name, num_classes=num_classes, arguments=arguments), released)
     if init_from is None:
         return build(name, num_classes=num_classes, arguments=arguments)
     trunk = load_trunk(init_from)
@@ -62,4 +81,19 @@ def create_model(
         arguments.setdefault("act", trunk.act)
     model = build(name, num_classes=num_classes, arguments=arguments)
     copy_trunk(model, trunk)
+    return model
+
+
+def _released(model: nn.Module, released: Trunk) -> nn.Module:
+    """Put released weights into a model: all of them, or the trunk under another number of outputs."""
+    if model.num_classes != released.model.num_classes:
+        copy_trunk(model, released)
+        return model
+    try:
+        model.load_state_dict(released.model.state_dict())
+    except RuntimeError as error:
+        raise ModelError(
+            f"the released weights do not fit {model.architecture} with these arguments: {clipped(error)}"
+        ) from error
+    cast(dict[str, Any], model.pretrained_cfg).update(released.preprocessing)
     return model

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from activitynet.zoo.build import build
@@ -43,12 +45,24 @@ def model_info(name: str, *, num_classes: int = 20) -> ModelInfo:
     with torch.device("meta"):
         model = build(name, num_classes=num_classes, arguments={}).eval()
         size = tuple(model.pretrained_cfg["input_size"])  # type: ignore[index]
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            model(torch.empty(1, *size))
+        macs = count_macs(model, size)
     return ModelInfo(
         name=name,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        macs=counter.get_total_flops() // 2,
+        macs=macs,
         input_size=size,
         source=ARCHITECTURES[name].source if name in ARCHITECTURES else "timm",
     )
+
+
+def count_macs(model: nn.Module, size: tuple[int, int, int]) -> int:
+    """Count the multiply-adds of a model's convolutions and matrix products, without computing them.
+
+    Args:
+        model: The model, on any device. It is left as it is.
+        size: Channels, height and width of the one photo it looks at.
+    """
+    sketch = copy.deepcopy(model).to("meta").eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        sketch(torch.empty(1, *size, device="meta"))
+    return counter.get_total_flops() // 2

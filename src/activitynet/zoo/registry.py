@@ -13,6 +13,7 @@ from typing import Any, TypeVar, overload
 from torch import nn
 
 from activitynet.errors import ModelError, did_you_mean
+from activitynet.hub import list_releases
 from activitynet.zoo import timm_registry
 
 _Factory = TypeVar("_Factory", bound=Callable[..., nn.Module])
@@ -166,17 +167,21 @@ def _options(factory: Callable[..., nn.Module]) -> dict[str, Any]:
     return options
 
 
-def list_models(pattern: str = "*", *, timm: bool = False) -> list[str]:
+def list_models(pattern: str = "*", *, timm: bool = False, pretrained: bool = False) -> list[str]:
     """List the names that `create_model` knows.
 
     Args:
         pattern: Which names, with the wildcards ``*``, ``?`` and ``[…]``. One that starts with ``timm/``
             asks for timm's models.
         timm: List timm's models too, as ``timm/NAME``; the pattern is for ``NAME``.
+        pretrained: List the released weights instead, as ``ARCHITECTURE.TAG``.
 
     Returns:
         The names in natural order ("b2" before "b10"), timm's after the others.
     """
+    if pretrained:
+        released = [release.name for release in list_releases() if release.architecture is not None]
+        return _sorted(fnmatch.filter(released, pattern))
     bare = pattern.removeprefix("timm/")
     ours = [] if bare != pattern else fnmatch.filter(_architectures, pattern)
     names = _sorted(ours)

@@ -13,7 +13,7 @@ from timm.models import get_pretrained_cfg
 from torch import nn
 
 from activitynet.blocks import ACTIVATIONS
-from activitynet.errors import ModelError, WeightsError
+from activitynet.errors import ModelError, WeightsError, clipped
 from activitynet.tensors import read_tensors
 from activitynet.zoo import timm_bridge
 from activitynet.zoo.build import build
@@ -119,8 +119,7 @@ def _load(model: nn.Module, path: Path, *, sha256: str | None) -> None:
     try:
         model.load_state_dict(read_tensors(path, sha256=sha256), strict=True)
     except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise WeightsError(f"{str(path)!r} does not hold a {model.architecture}: {reason}") from error
+        raise WeightsError(f"{str(path)!r} does not hold a {model.architecture}: {clipped(error)}") from error
 
 
 def _preprocessing(config: Mapping[str, Any]) -> dict[str, Any]:

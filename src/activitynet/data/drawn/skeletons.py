@@ -102,7 +102,8 @@ class Skeleton:
         dx, dy = target.x - root[0], target.y - root[1]
         wanted = math.hypot(dx, dy)
         distance = min(max(wanted, abs(upper - lower) + 1e-6), (upper + lower) * 0.999)
-        ux, uy = (dx / wanted, dy / wanted) if wanted else (0.0, 1.0)
+        # So near the root that a division tells no direction, any will do.
+        ux, uy = (dx / wanted, dy / wanted) if wanted > 1e-9 else (0.0, 1.0)
         along = (upper**2 - lower**2 + distance**2) / (2 * distance)
         off = math.sqrt(max(0.0, upper**2 - along**2))
         joints = [(root[0] + ux * along - s * uy * off, root[1] + uy * along + s * ux * off) for s in (1, -1)]

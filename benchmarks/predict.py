@@ -1,0 +1,115 @@
+"""How many images a second each engine looks at, next to the same network in eager float32.
+
+    python benchmarks/predict.py
+    python benchmarks/predict.py --models resnet18_se --sizes 224 --batches 1 --json results.json
+
+Images are ready in memory: this is the forward pass alone. All ways take turns within one run, so that
+whatever else the machine does is shared, and a ratio is the median of the turns' ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from activitynet import create_model
+from activitynet.export import installed
+from activitynet.inference import compile_network
+
+EAGER = "eager fp32"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--models", nargs="+", default=["efficientnet_b0_se", "resnet18_se"])
+    parser.add_argument("--sizes", nargs="+", type=int, default=[128, 224])
+    parser.add_argument("--batches", nargs="+", type=int, default=[1, 32])
+    parser.add_argument("--turns", type=int, default=5, help="how often each way has its turn (default: 5)")
+    parser.add_argument("--seconds", type=float, default=0.5, help="length of a turn (default: 0.5)")
+    parser.add_argument("--json", type=Path, help="write the results here as well")
+    arguments = parser.parse_args()
+
+    results = []
+    print(f"{'model':20} {'px':>4} {'batch':>5} {'way':18} {'img/s':>8} {'ratio':>6}  least..greatest")
+    for name in arguments.models:
+        torch.manual_seed(0)
+        model = create_model(name, num_classes=20).eval()
+        for size in arguments.sizes:
+            ways = make_ways(model, size)
+            for batch in arguments.batches:
+                images = torch.randn(batch, 3, size, size)
+                turns = [
+                    {way: rate(run, images, arguments.seconds) for way, run in ways.items()}
+                    for _ in range(arguments.turns)
+                ]
+                for way in ways:
+                    ratios = sorted(turn[way] / turn[EAGER] for turn in turns)
+                    result = {
+                        "model": name,
+                        "size": size,
+                        "batch": batch,
+                        "way": way,
+                        "images_per_second": statistics.median(turn[way] for turn in turns),
+                        "ratio": statistics.median(ratios),
+                        "least": ratios[0],
+                        "greatest": ratios[-1],
+                    }
+                    results.append(result)
+                    print(
+                        f"{name:20} {size:4} {batch:5} {way:18} {result['images_per_second']:8.1f} "
+                        f"{result['ratio']:6.2f}  {ratios[0]:.2f}..{ratios[-1]:.2f}",
+                        flush=True,
+                    )
+    if arguments.json:
+        text = json.dumps({"machine": describe_machine(), "results": results}, indent=2)
+        arguments.json.write_text(text + "\n", encoding="utf-8")
+
+
+def make_ways(model: torch.nn.Module, size: int) -> dict[str, Callable[[Tensor], Any]]:
+    """Return every way to run the model that is installed here."""
+    ways: dict[str, Callable[[Tensor], Any]] = {EAGER: model}
+    for engine in ("torch", "onnxruntime", "openvino"):
+        if engine == "torch" or installed(engine, "onnx", "onnxscript"):
+            compiled = compile_network(model, (size, size), engine)
+            ways[compiled.description] = compiled
+    return ways
+
+
+def rate(run: Callable[[Tensor], Any], images: Tensor, seconds: float) -> float:
+    """Return images a second, over at least ``seconds``."""
+    with torch.inference_mode():
+        run(images)
+        done, began = 0, time.perf_counter()
+        while (passed := time.perf_counter() - began) < seconds:
+            run(images)
+            done += len(images)
+        return done / passed
+
+
+def describe_machine() -> dict[str, Any]:
+    versions = {"torch": torch.__version__}
+    for name in ("onnxruntime", "openvino"):
+        if installed(name):
+            versions[name] = __import__(name).__version__
+    return {
+        "processor": platform.processor() or platform.machine(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        **versions,
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""The options that the commands which learn have in common, and what they mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+
+import typer
+
+from activitynet.data.class_names import read_class_names
+from activitynet.errors import TrainingError
+
+if TYPE_CHECKING:
+    from activitynet.data.photos import PhotoData
+    from activitynet.predictor import Predictor
+
+Data: TypeAlias = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DATA",
+        help="Folder with one folder a class, split into train/ and val/ or not; a table; tar shards; "
+        "or hf://org/name on the Hugging Face Hub.",
+    ),
+]
+Model: TypeAlias = Annotated[
+    str, typer.Option(help="Network: a name that `activitynet models` lists, or timm/NAME.")
+]
+InitFrom: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FOLDER", help="Start from these weights: a weights folder, or timm/NAME.", show_default=False
+    ),
+]
+ImageSize: TypeAlias = Annotated[
+    int | None,
+    typer.Option(help="Side in pixels of the image the network looks at.", show_default="the network's"),
+]
+Classes: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Text file with a class name a line, in the order of the outputs.",
+        show_default="from DATA",
+    ),
+]
+RecipeName: TypeAlias = Annotated[
+    str, typer.Option(metavar="NAME|FILE", help="A name that `activitynet recipes` lists, or a TOML file.")
+]
+Settings: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="FIELD=VALUE",
+        help="Change a field of the recipe (optimizer.lr=3e-4); as often as you like.",
+        show_default=False,
+    ),
+]
+Weights: TypeAlias = Annotated[
+    str,
+    typer.Argument(
+        metavar="WEIGHTS",
+        help="Weights folder, such as RUN/model; org/name on the Hub; or an exported file.",
+    ),
+]
+Cascade: TypeAlias = Annotated[
+    bool, typer.Option("--cascade", help="Of an ensemble, ask only as many members as each photo needs.")
+]
+EngineName: TypeAlias = Annotated[
+    Literal["auto", "torch", "onnxruntime", "openvino"] | None,
+    typer.Option(
+        "--engine",
+        help="What to run on. auto tries those installed and takes the fastest: for many photos, since "
+        "making one ready takes some seconds.",
+        show_default="the network as it is; auto for an exported file",
+    ),
+]
+Seed: TypeAlias = Annotated[int, typer.Option(help="The same seed gives the same result.")]
+Workers: TypeAlias = Annotated[
+    int | None,
+    typer.Option(min=0, help="Processes that load photos.", show_default="by the machine's cores"),
+]
+SkipBad: TypeAlias = Annotated[
+    bool, typer.Option("--skip-bad", help="Leave out photos that cannot be read, and say how many.")
+]
+GroupDuplicates: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--group-duplicates",
+        help="Where a share of DATA is held out, keep photos that are almost the same on one side.",
+    ),
+]
+
+
+def load_predictor(weights: str, *, engine: EngineName, cascade: bool) -> Predictor:
+    """Return the classifier or the ensemble that weights are of.
+
+    Raises:
+        ActivityNetError: They cannot be found or trusted.
+    """
+    from activitynet import Classifier, Ensemble  # noqa: PLC0415  --help needs no torch
+    from activitynet.export import is_exported  # noqa: PLC0415
+    from activitynet.weights import find_weights, is_ensemble  # noqa: PLC0415
+
+    place: str | Path = weights
+    if not is_exported(weights):
+        place = find_weights(weights)
+        if is_ensemble(place):
+            if engine is not None:
+                raise typer.BadParameter("an ensemble runs as it is.", param_hint="--engine")
+            ensemble = Ensemble.load(place)
+            return ensemble.cascaded() if cascade else ensemble
+    if cascade:
+        raise typer.BadParameter("it takes an ensemble, and this is one model.", param_hint="--cascade")
+    return Classifier.load(place, engine=engine)
+
+
+def open_for(predictor: Predictor, data: Path, *, group_duplicates: bool) -> Path | PhotoData:
+    """Return what a predictor's method takes as data: opened, if near-duplicates are to be grouped.
+
+    Raises:
+        DataError: The data cannot be used, or cannot be grouped.
+    """
+    if not group_duplicates:
+        return data
+    from activitynet import ranks  # noqa: PLC0415  --help needs no torch
+    from activitynet.data.opening import open_data  # noqa: PLC0415
+    from activitynet.inference import best_device  # noqa: PLC0415
+
+    ranks.join(best_device())
+    return ranks.from_main(lambda: open_data(data, classes=predictor.classes, group_duplicates=True))
+
+
+def read_settings(settings: list[str] | None) -> dict[str, Any]:
+    """Return what ``--set`` changes, by dotted field.
+
+    Raises:
+        TrainingError: One of them is no ``FIELD=VALUE``, or a field is set twice.
+    """
+    from activitynet.training.recipe_files import parse_setting  # noqa: PLC0415  --help needs no torch
+
+    changes: dict[str, Any] = {}
+    for setting in settings or ():
+        name, value = parse_setting(setting)
+        if name in changes:
+            raise TrainingError(f"--set names {name!r} twice; keep one of them.")
+        changes[name] = value
+    return changes
+
+
+def read_classes(path: Path | None) -> list[str] | None:
+    """Read class names from a text file, one a line; blank lines are passed over.
+
+    Raises:
+        DataError: The file cannot be read, is not UTF-8 text, or names nothing.
+    """
+    if path is None:
+        return None
+    return read_class_names(path)

@@ -1,0 +1,269 @@
+"""Decoded photos kept on disk, small and upright, for the epochs after the first."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import logging
+import mmap
+import os
+import re
+import struct
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import PIL
+from PIL import Image
+
+from activitynet.data.containers import file_of
+from activitynet.data.decode import decode_image, read_photo
+from activitynet.errors import DataError, StorageError
+
+_log = logging.getLogger(__name__)
+
+# Part of every key, with the size. Another version of Pillow may decode to other pixels.
+_FORMAT = f"activitynet photo 1, Pillow {PIL.__version__}"
+_HEADER = struct.Struct("<8sIII")  # magic, width, height, checksum; then width * height * 3 bytes of pixels
+_MAGIC = b"anphoto1"
+_ENTRY = re.compile(r"[0-9a-f]{32}\.rgb")
+_TOTAL = struct.Struct("<Q")
+_ROOM_MADE = 0.1  # share of the bound that is freed at a time: looking through the folder is slow
+_SETTLED = 2 * 10**9  # nanoseconds after which a further change to a file gives it another time
+
+_Signature = tuple[int, int, int, int, int]
+
+
+class PhotoCache:
+    """Photos as they are after decoding and shrinking, in memory-mapped files.
+
+    An entry is found by what the photo's file holds, so that a photo that was edited is a new one, and one
+    that was moved or copied is not. What `get` returns is the same to the bit whether it was there or not.
+
+    Any number of processes may share a folder, and each may be killed at any instant: an entry appears
+    whole, in one rename. The first time that a process reads an entry it checks it against its checksum; one
+    that is damaged is made anew. The cache only takes time off: where an entry cannot be written, the log
+    says so once, and photos are decoded as they would be without it.
+
+    When the bound is reached, the oldest entries leave. Photos are as a rule all read in turn, so a cache
+    that holds only most of them helps little. An entry takes three bytes a pixel.
+
+    Args:
+        folder: Where the entries lie; made if it is missing. Files of others in it are left alone.
+        size: Shorter side of the photos it returns, at least 1; a smaller photo keeps its size. Training on
+            crops of a share ``s`` of a photo's area asks for the side of the model's input divided by the
+            square root of ``s``, or crops are enlarged that would not have to be.
+        max_bytes: Most bytes that all entries of the folder take together, at least 1.
+
+    Raises:
+        DataError: ``size`` or ``max_bytes`` is out of range.
+        StorageError: The folder cannot be written.
+
+    Example:
+        >>> cache = PhotoCache("cache", size=256, max_bytes=10 * 2**30)  # doctest: +SKIP
+        >>> cache.get("photos/dancing/1.jpg").size  # doctest: +SKIP
+        (455, 256)
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], *, size: int, max_bytes: int) -> None:
+        for name, value in (("size", size), ("max_bytes", max_bytes)):
+            if type(value) is not int or value < 1:
+                raise DataError(f"{name} must be a whole number from 1, got {value!r}.")
+        self.folder = Path(folder)
+        self.size = size
+        self.max_bytes = max_bytes
+        self._keys: dict[str, tuple[_Signature, str]] = {}  # of photos this process has read, by path
+        self._checked: dict[str, _Signature] = {}  # entries this process has verified
+        self._said: set[str] = set()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with self._locked() as total:
+                self._make_room(total, 0)
+        except OSError as error:
+            raise StorageError(
+                f"cannot use {str(self.folder)!r} as a cache: {error.strerror}. Choose another folder."
+            ) from error
+
+    def get(self, path: str | os.PathLike[str]) -> Image.Image:
+        """Return a photo as an upright image of mode RGB, shrunk to the cache's size.
+
+        It is what `decode_image` gives in full, shrunk with Pillow's bicubic filter.
+
+        Raises:
+            ImageError: The photo cannot be read, as for `decode_image`.
+        """
+        name = os.fsdecode(path)
+        key = self._known_key(name)
+        if key is not None and (image := self._load(key)) is not None:
+            return image
+        signature = _signature(name)
+        content = read_photo(path)
+        digest = hashlib.blake2b(f"{_FORMAT}, {self.size}\n".encode(), digest_size=16)
+        digest.update(content)
+        key = digest.hexdigest()
+        if signature is not None and _signature(name) == signature and _is_settled(signature):
+            self._keys[name] = (signature, key)
+        image = self._load(key)
+        if image is None:
+            image = self._shrunk(decode_image(content, name=name))
+            self._store(key, image)
+        return image
+
+    def _known_key(self, name: str) -> str | None:
+        """Return the key of a photo whose file is as it was when this process read it."""
+        signature, key = self._keys.get(name, (None, None))
+        return key if signature is not None and _signature(name) == signature else None
+
+    def _shrunk(self, image: Image.Image) -> Image.Image:
+        scale = self.size / min(image.size)
+        if scale >= 1:
+            return image
+        width, height = (max(self.size, round(side * scale)) for side in image.size)
+        return image.resize((width, height), Image.Resampling.BICUBIC)
+
+    def _place(self, key: str) -> Path:
+        return self.folder / key[:2] / f"{key}.rgb"
+
+    def _load(self, key: str) -> Image.Image | None:
+        """Return an entry's image, or `None` where there is no entry, or none that can be trusted."""
+        path = self._place(key)
+        try:
+            with path.open("rb") as file:
+                status = os.fstat(file.fileno())
+                if status.st_size <= _HEADER.size:
+                    raise ValueError("it is too short")
+                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as entry:
+                    return self._read(key, entry, _signature_of(status))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError) as error:
+            self._say("damaged", f"a photo in the cache is damaged and is made anew: {str(path)!r} ({error})")
+            with contextlib.suppress(OSError):  # whoever comes first
+                path.unlink()
+            return None
+
+    def _read(self, key: str, entry: mmap.mmap, signature: _Signature) -> Image.Image:
+        magic, width, height, checksum = _HEADER.unpack_from(entry)
+        if magic != _MAGIC or len(entry) != _HEADER.size + width * height * 3:
+            raise ValueError("its header and its length differ")
+        with memoryview(entry) as whole, whole[_HEADER.size :] as pixels:
+            if self._checked.get(key) != signature:
+                if _checksum(key, width, height, pixels) != checksum:
+                    raise ValueError("its checksum differs")
+                self._checked[key] = signature
+            # Pillow keeps a pixel in four bytes, so the image is a copy that outlives the file.
+            return Image.frombytes("RGB", (width, height), pixels)
+
+    def _store(self, key: str, image: Image.Image) -> None:
+        pixels = image.tobytes()
+        header = _HEADER.pack(_MAGIC, *image.size, _checksum(key, *image.size, pixels))
+        size = len(header) + len(pixels)
+        if size > self.max_bytes:
+            self._say("too large", f"a photo of {image.width} x {image.height} is larger than the cache")
+            return
+        path = self._place(key)
+        try:
+            with self._locked() as total:
+                if path.exists():  # another process was faster
+                    return
+                self._make_room(total, size)
+                # Counted before it is there: a process that is killed leaves the total too great if anything.
+                total.add(size)
+                # All write to one file, each when it has the lock: so no more than one is ever left behind.
+                # It is not synced: what a crash of the machine damages does not match its checksum.
+                temporary = self.folder / "new.tmp"
+                with temporary.open("wb") as file:
+                    file.write(header)
+                    file.write(pixels)
+                path.parent.mkdir(exist_ok=True)
+                temporary.replace(path)
+        except OSError as error:
+            self._say("unwritable", f"cannot write to cache {str(self.folder)!r}: {error.strerror}")
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[_Total]:
+        """Hold the one lock under which the folder changes. The system frees it of a process that dies."""
+        file = os.open(self.folder / "total", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            try:
+                yield _Total(file)
+            finally:
+                fcntl.flock(file, fcntl.LOCK_UN)  # in a child that was forked meanwhile as well
+        finally:
+            os.close(file)
+
+    def _make_room(self, total: _Total, size: int) -> None:
+        """Remove the oldest entries, if need be, until ``size`` bytes more fit under the bound."""
+        known, bound = total.read(), self.max_bytes
+        if size and known is not None and known + size <= bound:
+            return
+        entries = sorted(self._entries())
+        kept = sum(entry[2] for entry in entries)
+        if kept + size > bound:
+            room = min(bound, size + int(_ROOM_MADE * bound))
+            for _, path, length in entries:
+                if kept + room <= bound:
+                    break
+                Path(path).unlink(missing_ok=True)
+                kept -= length
+        total.write(kept)
+
+    def _entries(self) -> Iterator[tuple[int, str, int]]:
+        """Yield time, path and bytes of each entry."""
+        with os.scandir(self.folder) as folders:
+            places = [place.path for place in folders if len(place.name) == 2 and place.is_dir()]
+        for place in places:
+            with os.scandir(place) as files:
+                for file in files:
+                    if _ENTRY.fullmatch(file.name):
+                        with contextlib.suppress(FileNotFoundError):  # found damaged by another process
+                            status = file.stat(follow_symlinks=False)
+                            yield status.st_mtime_ns, file.path, status.st_size
+
+    def _say(self, topic: str, message: str) -> None:
+        if topic not in self._said:
+            self._said.add(topic)
+            _log.warning("%s; further ones are not mentioned", message)
+
+
+class _Total:
+    """How many bytes all entries take together, in a file that its user has locked."""
+
+    def __init__(self, file: int) -> None:
+        self._file = file
+
+    def read(self) -> int | None:
+        data = os.pread(self._file, _TOTAL.size, 0)
+        return int(_TOTAL.unpack(data)[0]) if len(data) == _TOTAL.size else None
+
+    def write(self, value: int) -> None:
+        os.pwrite(self._file, _TOTAL.pack(value), 0)
+
+    def add(self, size: int) -> None:
+        self.write((self.read() or 0) + size)
+
+
+def _signature(path: str) -> _Signature | None:
+    try:
+        try:
+            return _signature_of(os.stat(path))  # noqa: PTH116 - half the time of Path.stat
+        except NotADirectoryError:  # inside another file, which changes with it
+            return _signature_of(file_of(Path(path)).stat())
+    except (OSError, ValueError):  # read_photo will say what is wrong
+        return None
+
+
+def _signature_of(status: os.stat_result) -> _Signature:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _is_settled(signature: _Signature) -> bool:
+    """Tell whether a file that changes after this will also have another time."""
+    return max(signature[3:]) < time.time_ns() - _SETTLED
+
+
+def _checksum(key: str, width: int, height: int, pixels: bytes | memoryview) -> int:
+    return zlib.crc32(pixels, zlib.crc32(f"{key} {width} {height}".encode()))

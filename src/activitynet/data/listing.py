@@ -1,0 +1,165 @@
+"""What every list of labelled photos becomes, wherever it was written: a data set."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from activitynet.data.class_names import ClassIndex, checked_classes, inferred_classes
+from activitynet.data.photos import Photo, PhotoData
+from activitynet.data.splits import hold_out
+from activitynet.errors import DataError, clipped, shown
+
+_log = logging.getLogger(__name__)
+
+_MOST_NUMBERED = 10_000  # classes that have numbers for names
+_MAX_TEXT = 2**20  # characters of one value
+
+
+class Entry(NamedTuple):
+    """A photo as it is listed.
+
+    Attributes:
+        path: Its file, or its place inside one (`activitynet.data.containers`).
+        label: Its class's name, or a number from 0: the class's index.
+        split: ``"train"``, ``"val"`` or ``"test"``.
+        group: Photos of one group belong in one split; empty for one alone.
+        source: Where it is from; empty when that is not known.
+        row: Its row in a table; 0 where it is listed in none.
+    """
+
+    path: Path
+    label: str | int
+    split: str = "train"
+    group: str = ""
+    source: str = ""
+    row: int = 0
+
+    @property
+    def where(self) -> str:
+        """What a message calls it."""
+        return f"row {self.row}" if self.row else f"photo {str(self.path)!r}"
+
+
+def listed_photos(
+    entries: Sequence[Entry],
+    name: str,
+    *,
+    classes: Sequence[str] | None = None,
+    val_fraction: float = 0.2,
+    seed: int = 0,
+    ignored: tuple[Path, ...] = (),
+) -> PhotoData:
+    """Make a data set of listed photos.
+
+    Args:
+        entries: The photos, in any order; those of a split are sorted by label.
+        name: What messages call the list, such as ``"table 'photos.csv'"``.
+        classes: Class names in the order of the labels; labels are matched by name or else by `slug`. By
+            default they are the labels in natural order, or `ACTIVITIES` where every label is one of those
+            and at least half of them occur; where labels are numbers, ``"0"``, ``"1"`` and so on up to the
+            greatest that is trained on.
+        val_fraction: Share of the photos to hold out where there is no ``val`` split, in [0, 1).
+        seed: Fixes which photos are held out, in [0, 2**32).
+        ignored: Files that are no photos.
+
+    Raises:
+        DataError: There are no photos, a label is no class, a group is in two splits, or there is one class
+            only to train on.
+    """
+    if not entries:
+        raise DataError(f"{name} lists no photos.")
+    _check_groups(entries, name)
+    try:
+        names = _inferred(entries) if classes is None else checked_classes(classes)
+    except DataError as error:
+        raise DataError(f"{name}: {clipped(error)}") from error
+    index = ClassIndex(names)
+    if names != tuple(map(str, range(len(names)))) and any(isinstance(entry.label, int) for entry in entries):
+        _log.warning(
+            "%s: its labels are numbers, taken as places in the list of classes: 0 is %r, %d is %r",
+            name,
+            names[0],
+            len(names) - 1,
+            names[-1],
+        )
+    photos: dict[str, list[Photo]] = {}
+    for entry in entries:
+        try:
+            label = _index_of(entry.label, index)
+        except DataError as error:
+            raise DataError(f"{name}, {entry.where}: {clipped(error)}") from error
+        photos.setdefault(entry.split, []).append(Photo(entry.path, label, entry.group, entry.source))
+    for listed in photos.values():
+        listed.sort(key=lambda photo: photo.label)  # by class, as folders give them
+    train, val, test = (tuple(photos.get(split, ())) for split in ("train", "val", "test"))
+    labels = {photo.label for photo in train}
+    if len(labels) == 1:
+        raise DataError(
+            f"{name} has photos of one class only to train on, {shown(names[labels.pop()])}: add a second."
+        )
+    if train and not val:
+        train, val = hold_out(train, val_fraction, seed)
+    return PhotoData(names, train, val, test, ignored)
+
+
+def _check_groups(entries: Sequence[Entry], name: str) -> None:
+    first: dict[str, Entry] = {}
+    for entry in entries:
+        if entry.group and (other := first.setdefault(entry.group, entry)).split != entry.split:
+            raise DataError(
+                f"{name}, {entry.where}: group {entry.group!r} is in split {entry.split!r} here and in "
+                f"{other.split!r} in {other.where}. A group belongs in one split."
+            )
+
+
+def _inferred(entries: Sequence[Entry]) -> tuple[str, ...]:
+    # A label that only val or test has is no class: nothing would be learned of it.
+    learned = [entry.label for entry in entries if entry.split == "train"]
+    labels = set(learned or (entry.label for entry in entries))
+    numbers = {label for label in labels if isinstance(label, int)}
+    if not numbers:
+        return inferred_classes(str(label) for label in labels)
+    if len(numbers) < len(labels):
+        name = next(label for label in labels if isinstance(label, str))
+        raise DataError(f"label {name!r} is a name, and {min(numbers)} is a number. Write all in one way.")
+    if max(numbers) >= _MOST_NUMBERED:
+        raise DataError(f"label {max(numbers)} is too great for a class's number. List the classes.")
+    return tuple(map(str, range(max(max(numbers) + 1, 2))))
+
+
+def _index_of(label: str | int, index: ClassIndex) -> int:
+    if isinstance(label, str):
+        return index.find(label)
+    if not 0 <= label < len(index.classes):
+        raise DataError(
+            f"label {label} is not one of the {len(index.classes)} classes, 0 to "
+            f"{len(index.classes) - 1}. Correct it, or list its class."
+        )
+    return label
+
+
+def text_of(values: Mapping[str, Any], column: str, *, whole: bool = False) -> str:
+    """Return a column's text, where a whole number may stand for it if ``whole`` says so; empty for none.
+
+    Raises:
+        DataError: It is something else, too long, or no valid text.
+    """
+    value = values.get(column)
+    if value is None:
+        return ""
+    if whole and isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
+        raise DataError(f"{column} must be text, got {shown(value)}.")
+    if "\0" in value:
+        raise DataError(f"{column} {shown(value)} contains a NUL character.")
+    if len(value) > _MAX_TEXT:
+        raise DataError(f"{column} has {len(value)} characters.")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:  # JSON can escape half of a character
+        raise DataError(f"{column} {shown(value)} is not valid Unicode.") from error
+    return value.strip() if column != "path" else value

@@ -1,0 +1,246 @@
+"""Labelled photos listed in a table: CSV, JSON lines or Parquet, one photo a row."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from activitynet import strict_json
+from activitynet.data.listing import Entry, listed_photos, text_of
+from activitynet.data.photos import SPLIT_NAMES, PhotoData
+from activitynet.errors import DataError, clipped, did_you_mean, shown
+
+TABLE_EXTENSIONS = (".csv", ".jsonl", ".parquet")
+
+_NEEDED = ("path", "label")
+_OPTIONAL = ("split", "group", "source")
+_MAX_LINE = 2**20  # characters of one line of text
+_ALIKE = 0.88  # "splits" and "grup" are slips of the pen; "resource" is a column of its own
+
+Row = tuple[int, dict[str, Any]]
+
+
+def open_table(
+    path: str | os.PathLike[str],
+    *,
+    classes: Sequence[str] | None = None,
+    val_fraction: float = 0.2,
+    seed: int = 0,
+) -> PhotoData:
+    """List the photos of a table with a row a photo. No photo is opened.
+
+    Its columns are ``path`` and ``label`` (a class's name), and as you like ``split`` (``train``, ``val``
+    or ``test``), ``group`` (photos that belong in one split) and ``source``; others are passed over. A
+    relative path starts at the table's folder and stays below it; an absolute one is taken as it is.
+    Without ``split``, or with none but ``train`` and ``test``, a share of the groups is held out.
+
+    Args:
+        path: A ``.csv`` file with a header, a ``.jsonl`` file with an object a line, both in UTF-8, or a
+            ``.parquet`` file (needs ``pyarrow``).
+        classes: Class names in the order of the labels. Labels are matched to them by name or else by
+            `slug`. By default they are the labels in natural order, or `ACTIVITIES` where every label
+            is one of those and at least half of them occur.
+        val_fraction: Share of the photos to hold out, in [0, 1).
+        seed: Fixes which photos are held out, in [0, 2**32).
+
+    Raises:
+        DataError: The table cannot be read, a column is missing, or a row is not as it should be: it
+            repeats a photo, names no known class or split, or puts a group into a second split. The
+            message has the row's number: that of the line for JSON lines, and that of the record for
+            CSV, whose header is row 1.
+    """
+    table = Path(path)
+    return listed_photos(
+        _entries(table), f"table {str(table)!r}", classes=classes, val_fraction=val_fraction, seed=seed
+    )
+
+
+def _fault(table: Path, row: int, reason: str) -> DataError:
+    return DataError(f"table {str(table)!r}, row {row}: {clipped(reason)}")
+
+
+def _entries(table: Path) -> list[Entry]:
+    entries: list[Entry] = []
+    rows_of_paths: dict[str, int] = {}
+    has_splits: bool | None = None
+    for row, values in read_rows(table, _NEEDED, _OPTIONAL):
+        try:
+            entry = _entry(table, row, values)
+        except DataError as error:
+            raise _fault(table, row, str(error)) from error
+        if has_splits is None:
+            has_splits = "split" in values
+        elif has_splits != ("split" in values):
+            raise _fault(table, row, "either every row has a split, or none has.")
+        first = rows_of_paths.setdefault(str(entry.path), row)
+        if first != row:
+            raise _fault(
+                table, row, f"photo {values['path']!r} is in row {first} already. Remove one of them."
+            )
+        entries.append(entry)
+    return entries
+
+
+def _entry(table: Path, row: int, values: dict[str, Any]) -> Entry:
+    written, label = (text_of(values, column) for column in _NEEDED)
+    for column, value in (("path", written), ("label", label)):
+        if not value:
+            raise DataError(f"{column} is empty.")
+    split = "train"
+    if "split" in values:
+        text = text_of(values, "split")
+        split = SPLIT_NAMES.get(text.lower(), "")
+        if not split:
+            raise DataError(
+                f"split {text!r} is none of train, val and test.{did_you_mean(text, SPLIT_NAMES)}"
+            )
+    group, source = text_of(values, "group", whole=True), text_of(values, "source", whole=True)
+    return Entry(_located(table.parent, written), label, split, group, source, row)
+
+
+def _located(folder: Path, written: str) -> Path:
+    """Return where a photo lies; a relative path that leaves the table's folder is refused.
+
+    Such a path is a slip as a rule, or else a table that only works where it was made.
+    """
+    if os.path.isabs(written):  # noqa: PTH117 - the text itself is what counts
+        return Path(os.path.normpath(written))
+    normal = os.path.normpath(written)
+    if Path(normal).parts[:1] == (os.pardir,) or os.path.splitdrive(normal)[0]:
+        raise DataError(
+            f"path {shown(written)} leads out of the table's folder. Move the table, or write an absolute "
+            f"path."
+        )
+    return folder / normal
+
+
+def read_rows(table: Path, needed: Sequence[str], optional: Sequence[str] = ()) -> Iterator[Row]:
+    """Yield the rows of a table: each one's number, and its values by column.
+
+    Args:
+        table: The file; its extension says which kind it is.
+        needed: Columns that must be there.
+        optional: Columns that may be there.
+
+    Raises:
+        DataError: The table cannot be read, or it lacks a column.
+    """
+    kind = table.suffix.lower()
+    if kind not in TABLE_EXTENSIONS:
+        raise DataError(f"table {str(table)!r} is of none of the kinds {', '.join(TABLE_EXTENSIONS)}.")
+    reader = {".csv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}[kind]
+    try:
+        yield from reader(table, needed, optional)
+    except OSError as error:
+        raise DataError(f"cannot read table {str(table)!r}: {error.strerror or clipped(error)}.") from error
+
+
+def _lines(table: Path) -> Iterator[str]:
+    """Yield the lines of a text file, none of them longer than a line can reasonably be."""
+    with table.open("rb") as file:
+        number = 0
+        while line := file.readline(_MAX_LINE + 1):
+            number += 1
+            if len(line) > _MAX_LINE:
+                raise DataError(
+                    f"table {str(table)!r}, line {number} has more than {_MAX_LINE} bytes. Is it a table?"
+                )
+            try:
+                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                raise DataError(
+                    f"table {str(table)!r}, line {number} is not UTF-8 ({error.reason}). Save it as UTF-8."
+                ) from error
+
+
+def _read_csv(table: Path, needed: Sequence[str], optional: Sequence[str]) -> Iterator[Row]:
+    reader = csv.reader(_lines(table), strict=True)
+    columns: list[str] = []
+    row = 0
+    while True:
+        row += 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            break
+        except csv.Error as error:
+            raise _fault(table, row, f"{error}. Check the quotes and commas around it.") from error
+        if row == 1:
+            columns = [cell.strip() for cell in cells]
+            _check_columns(table, 1, columns, needed, optional)
+        elif cells:
+            if len(cells) != len(columns):
+                raise _fault(
+                    table, row, f"there are {len(cells)} cells for {len(columns)} columns. Check its commas."
+                )
+            yield row, dict(zip(columns, cells, strict=True))
+    if not columns:
+        raise DataError(f"table {str(table)!r} is empty. Its first row must name the columns.")
+
+
+def _read_jsonl(table: Path, needed: Sequence[str], optional: Sequence[str]) -> Iterator[Row]:
+    known: set[str] = set()
+    for row, line in enumerate(_lines(table), start=1):
+        if not line.strip():
+            continue
+        try:
+            values = strict_json.parse(line)
+        except ValueError as error:
+            raise _fault(table, row, f"it is not one JSON object on a line ({error}).") from error
+        if not isinstance(values, dict):
+            raise _fault(table, row, f"it must be a JSON object, got {shown(values)}.")
+        if not values.keys() <= known or not values.keys() >= set(needed):
+            _check_columns(table, row, list(values), needed, optional)
+            known |= values.keys()
+        yield row, values
+
+
+def _read_parquet(table: Path, needed: Sequence[str], optional: Sequence[str]) -> Iterator[Row]:
+    try:
+        import pyarrow as arrow  # noqa: PLC0415 - only for those who have such tables
+        from pyarrow import parquet  # noqa: PLC0415
+    except ImportError as error:
+        raise DataError(
+            f"to read table {str(table)!r}, install pyarrow: pip install pyarrow. Or save the table as CSV."
+        ) from error
+    row = 0
+    try:
+        with table.open("rb") as file, parquet.ParquetFile(file) as opened:
+            columns = [str(name) for name in opened.schema_arrow.names]
+            _check_columns(table, 1, columns, needed, optional)
+            wanted = [name for name in (*needed, *optional) if name in columns]
+            for batch in opened.iter_batches(batch_size=1024, columns=wanted, use_threads=False):
+                for values in batch.to_pylist():
+                    row += 1
+                    yield row, values
+    except (arrow.ArrowException, ValueError, TypeError, MemoryError) as error:
+        raise DataError(
+            f"cannot read table {str(table)!r} after row {row}: {clipped(error)}. Write it again, or as CSV."
+        ) from error
+
+
+def _check_columns(
+    table: Path, row: int, columns: Sequence[str], needed: Sequence[str], optional: Sequence[str]
+) -> None:
+    """Refuse a table that lacks a column, or has one twice or one that is nearly known."""
+    for position, column in enumerate(columns):
+        if column in columns[:position]:
+            raise _fault(table, row, f"column {shown(column)} occurs twice.")
+    others = [column for column in columns if column not in (*needed, *optional)]
+    for name in needed:
+        if name not in columns:
+            one = " Are its columns separated by commas?" if len(columns) == 1 else ""
+            found = shown(", ".join(columns[:20]))
+            raise _fault(
+                table, row, f"there is no column {name!r} among {found}.{did_you_mean(name, others)}{one}"
+            )
+    missing = [name for name in optional if name not in columns]
+    for column in others:
+        if close := difflib.get_close_matches(column.strip().lower()[:32], missing, n=1, cutoff=_ALIKE):
+            raise _fault(
+                table, row, f"column {column!r} is not known. Did you mean {close[0]!r}? Rename or remove it."
+            )

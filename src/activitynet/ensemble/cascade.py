@@ -1,0 +1,134 @@
+"""A cascade: further members are asked only about what the first ones are not sure of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+from torch import nn
+
+from activitynet.ensemble.selection import Metric
+from activitynet.errors import DataError
+from activitynet.evaluation.calibration import fit_temperature
+from activitynet.inference.forward import Images
+from activitynet.predictor import Predictor, Ready
+from activitynet.weights import Stages
+
+if TYPE_CHECKING:
+    from activitynet.ensemble.ensemble import Ensemble
+
+
+class Cascade(nn.Module, Predictor):
+    """Asks an ensemble's members in their order, each only about photos that are not decided yet.
+
+    After Wang et al. 2022, "Wisdom of Committees", https://arxiv.org/abs/2012.01988.
+
+    Args:
+        ensemble: Its members, cheapest first.
+        stages: When a photo is decided.
+
+    Attributes:
+        asked: How many photos each member was asked about so far.
+    """
+
+    def __init__(self, ensemble: Ensemble, stages: Stages) -> None:
+        super().__init__()
+        self.ensemble, self.stages = ensemble, stages
+        self.classes, self.temperature = ensemble.classes, 1.0  # each stage has its own
+        self.asked = [0] * len(ensemble.members)
+
+    def _ready(self) -> Ready:
+        return self, self.ensemble.preprocess, self.ensemble.classes
+
+    def forward(self, images: Images) -> torch.Tensor:
+        """Return calibrated logarithms of probabilities, float32 (N, classes), as `Ensemble.forward` does."""
+        views = [images] if isinstance(images, torch.Tensor) else list(images)
+        count, device = len(views[0]), views[0].device
+        result = torch.empty(count, len(self.ensemble.classes), device=device)
+        answers = torch.empty(0, count, result.shape[1], device=device)
+        left = torch.arange(count, device=device)
+        for index, temperature in enumerate(self.stages.temperatures):
+            now = self.ensemble.ask(
+                index, [view[left] for view in views] if len(views) > 1 else views[0][left]
+            )
+            self.asked[index] += len(left)
+            answers = torch.cat([answers, now[None]])
+            sure = (self.ensemble.combine(answers) / temperature).log_softmax(dim=1)
+            result[left] = sure
+            undecided = sure.max(dim=1).values.exp() <= self.stages.threshold
+            left, answers = left[undecided], answers[:, undecided]
+            if not len(left):
+                break
+        return result
+
+
+def fit_cascade(
+    ensemble: Ensemble,
+    answers: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    metric: Metric,
+    *,
+    loss: float = 0.003,
+) -> Stages:
+    """Return the stages that ask the fewest members for a stated loss of score.
+
+    Args:
+        ensemble: The members, cheapest first.
+        answers: What each says of validation photos: logarithms of probabilities, (members, N, classes).
+        labels: True class indices, (N,).
+        metric: What must not fall far.
+        loss: By how much the cascade may score below the whole ensemble on these photos.
+
+    Raises:
+        DataError: There are no photos.
+    """
+    if not len(labels):
+        raise DataError("there are no labelled photos to fit a cascade on.")
+    temperatures = tuple(fit_temperature(logits, labels) for logits in _combined(ensemble, answers))
+    said = stage_answers(ensemble, answers, temperatures)
+    guesses, photos = said.argmax(axis=2), np.arange(len(labels))
+    wanted = metric(labels, guesses[-1]) - loss
+    # From the top down to the first threshold that loses too much: below it, luck would choose.
+    threshold = 1.0
+    for candidate in np.linspace(0.995, 0.0, 200):
+        if metric(labels, guesses[decided_at(said, candidate), photos]) < wanted:
+            break
+        threshold = float(candidate)
+    return Stages(threshold=round(threshold, 3), temperatures=temperatures)
+
+
+def stage_answers(
+    ensemble: Ensemble, answers: NDArray[np.float64], temperatures: Sequence[float]
+) -> NDArray[np.float64]:
+    """Return what a cascade says at each stage, if it gets there.
+
+    Args:
+        ensemble: The members, cheapest first.
+        answers: What each says: logarithms of probabilities, (members, N, classes).
+        temperatures: One a stage.
+
+    Returns:
+        Logarithms of probabilities, (stages, N, classes).
+    """
+    said: NDArray[np.float64] = log_softmax(
+        _combined(ensemble, answers) / np.reshape(temperatures, (-1, 1, 1)), axis=2
+    )
+    return said
+
+
+def decided_at(said: NDArray[np.float64], threshold: float) -> NDArray[np.intp]:
+    """Return the stage at which each photo is decided, (N,), by what `stage_answers` says."""
+    enough = np.exp(said.max(axis=2)) > threshold
+    enough[-1] = True
+    return enough.argmax(axis=0)
+
+
+def _combined(ensemble: Ensemble, answers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the average of what the first one, two, … members say: (members, N, classes)."""
+    said = torch.from_numpy(answers)
+    combined = [ensemble.cpu().combine(said[: count + 1]) for count in range(len(said))]
+    return torch.stack(combined).double().numpy()

@@ -1,0 +1,68 @@
+"""How far a probability can be believed, and the temperature that makes it so."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from activitynet.errors import DataError
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+_INVERSE_TEMPERATURES = (1e-2, 1e2)
+_BISECTIONS = 50  # halve that interval to about 1e-13
+
+
+def fit_temperature(logits: Floats, labels: Ints) -> float:
+    """Return the temperature under which the labels are most probable (Guo et al. 2017).
+
+    Dividing logits by it changes how sure a model says it is, and never which class it names.
+    https://arxiv.org/abs/1706.04599
+
+    Args:
+        logits: Logits or log-probabilities, (N, classes), of photos that were not learned from.
+        labels: True class indices, (N,).
+
+    Returns:
+        A number from 0.01 to 100.
+
+    Raises:
+        DataError: There are no photos.
+    """
+    if not len(labels):
+        raise DataError("there are no labelled photos to fit a temperature on.")
+    right = logits[np.arange(len(labels)), labels]
+    low, high = _INVERSE_TEMPERATURES
+    for _ in range(_BISECTIONS):
+        # The loss is convex in the inverse temperature: its slope is zero at one place.
+        middle = (low * high) ** 0.5
+        slope = ((softmax(logits * middle, axis=1) * logits).sum(axis=1) - right).mean()
+        low, high = (middle, high) if slope < 0 else (low, middle)
+    return 1 / (low * high) ** 0.5
+
+
+def expected_calibration_error(probabilities: Floats, labels: Ints, *, bins: int = 15) -> float:
+    """Return by how much confidence and accuracy differ on average (Naeini et al. 2015).
+
+    Photos are put into bins of equal width by the probability of their most probable class.
+
+    Args:
+        probabilities: (N, classes).
+        labels: True class indices, (N,).
+        bins: How many.
+
+    Returns:
+        The mean over photos of their bin's |accuracy - confidence|, in [0, 1].
+
+    Raises:
+        DataError: There are no photos.
+    """
+    if not len(labels):
+        raise DataError("there are no labelled photos to measure calibration on.")
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    which = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    gaps = np.bincount(which, weights=right - confidence, minlength=bins)
+    return float(np.abs(gaps).sum() / len(labels))

@@ -1,0 +1,22 @@
+"""Files that run without this library: ONNX, OpenVINO and torch, with the preprocessing inside."""
+
+from activitynet.export.extras import installed, need
+from activitynet.export.files import FORMATS, Format, export_model, is_exported
+from activitynet.export.fold import fold_batch_norms
+from activitynet.export.graph import LOGITS, PIXELS, network_graph, read_onnx
+from activitynet.export.openvino_file import read_openvino
+
+__all__ = [
+    "FORMATS",
+    "LOGITS",
+    "PIXELS",
+    "Format",
+    "export_model",
+    "fold_batch_norms",
+    "installed",
+    "is_exported",
+    "need",
+    "network_graph",
+    "read_onnx",
+    "read_openvino",
+]

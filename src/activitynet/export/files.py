@@ -1,0 +1,122 @@
+"""Exported files, one function for all their formats."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal, TypeAlias
+
+import torch
+from torch import nn
+
+from activitynet import __version__, atomic
+from activitynet.data.photos import Photo
+from activitynet.errors import ModelError, did_you_mean
+from activitynet.export.extras import need
+from activitynet.export.fold import fold_batch_norms
+from activitynet.export.graph import (
+    CARD_KEY,
+    PHOTO_AXES,
+    example_photos,
+    first_cause,
+    network_graph,
+    whole_graph,
+)
+from activitynet.export.openvino_file import write_openvino
+from activitynet.export.pixels import Pixels
+from activitynet.export.quantize import quantized
+from activitynet.export.quiet import quiet
+from activitynet.weights import Card
+
+Format: TypeAlias = Literal["onnx", "openvino", "torch"]
+
+#: What a file of each format ends in.
+FORMATS: Mapping[Format, str] = MappingProxyType({"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2"})
+
+
+def export_model(
+    model: nn.Module,
+    card: Card,
+    path: str | os.PathLike[str],
+    format: Format = "onnx",
+    *,
+    calibrate: Sequence[Photo] | None = None,
+) -> Path:
+    """Write a file that turns photos into probabilities, with nothing of this library.
+
+    Args:
+        model: Any module from (batch, 3, height, width) to logits (batch, classes). It is not changed.
+        card: Its classes, preprocessing and temperature. The file carries the card in its metadata.
+        path: The file: ``.onnx``, ``.xml`` (its tensors go into a ``.bin`` beside it) or ``.pt2``.
+        format: ``"onnx"``, ``"openvino"`` or ``"torch"`` (`torch.export`).
+        calibrate: Photos by which to choose the ranges of 8-bit numbers, for ``"onnx"`` and ``"openvino"``;
+            `None` keeps float32.
+
+    Returns:
+        The path.
+
+    Raises:
+        ModelError: An unknown format, a path that does not end as the format's do, a model that cannot be
+            traced, or packages that are missing.
+        ImageError: A photo of ``calibrate`` cannot be read.
+        StorageError: The file cannot be written.
+    """
+    path = Path(path)
+    if format not in FORMATS:
+        raise ModelError(
+            f"unknown format {format!r}.{did_you_mean(str(format), FORMATS)} There are: {', '.join(FORMATS)}."
+        )
+    if path.suffix.lower() != FORMATS[format]:
+        raise ModelError(f"{str(path)!r} is to hold {format}: let its name end in {FORMATS[format]}.")
+    card = dataclasses.replace(card, library_version=__version__)
+    if format == "torch":
+        if calibrate is not None:
+            raise ModelError("8-bit numbers are for the formats onnx and openvino; choose one of these.")
+        _write_torch(model, card, path)
+        return path
+    if format == "openvino":
+        need("openvino")  # before the work
+    network = network_graph(model, card.preprocess.size)
+    if calibrate is not None:
+        network = quantized(network, calibrate, card.preprocess)
+    graph = whole_graph(network, card).SerializeToString()
+    if format == "onnx":
+        atomic.write_bytes(path, graph)
+    else:
+        write_openvino(graph, card, path)
+    return path
+
+
+def is_exported(source: str | os.PathLike[str]) -> bool:
+    """Tell whether weights are meant to be an exported file, there or not, and no folder or repository."""
+    path = Path(source)
+    return path.is_file() or path.suffix.lower() in FORMATS.values()
+
+
+class _PhotosToProbabilities(nn.Module):
+    def __init__(self, model: nn.Module, card: Card) -> None:
+        super().__init__()
+        self.pixels = Pixels(card.preprocess)
+        self.model = model
+        self.temperature = card.temperature
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return (self.model(self.pixels(images)) / self.temperature).softmax(dim=1)
+
+
+def _write_torch(model: nn.Module, card: Card, path: Path) -> None:
+    whole = _PhotosToProbabilities(fold_batch_norms(model).to("cpu", torch.float32), card).eval()
+    lengths = {axis: torch.export.Dim(name) for axis, name in enumerate(PHOTO_AXES)}
+    try:
+        with quiet(), torch.no_grad():
+            program = torch.export.export(whole, (example_photos(),), dynamic_shapes=(lengths,))
+    except Exception as error:  # tracing fails in many ways
+        raise ModelError(f"{type(model).__name__} cannot be exported: {first_cause(error)}") from error
+    buffer = io.BytesIO()
+    with quiet():
+        torch.export.save(program, buffer, extra_files={CARD_KEY: card.to_json()})
+    atomic.write_bytes(path, buffer.getvalue())

@@ -1,0 +1,169 @@
+"""Networks as ONNX graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from activitynet.errors import ModelError, WeightsError
+from activitynet.export.extras import need
+from activitynet.export.fold import scale_group_norms
+from activitynet.export.pixels import Pixels
+from activitynet.export.quiet import quiet
+from activitynet.weights import Card
+
+if TYPE_CHECKING:
+    import onnx
+
+IMAGES, PIXELS, LOGITS, PROBABILITIES = "images", "pixels", "logits", "probabilities"
+CARD_KEY = "activitynet.card"
+PREPROCESS = "preprocess/"  # how the names of its nodes begin
+
+_OPSET = 18  # the first with Mish and with reductions whose axes every engine takes
+_EXAMPLE = 2  # photos in the example that is traced: one would be taken for a constant
+
+#: Names of the axes of ``images`` that may have any length.
+PHOTO_AXES = ("batch", "height", "width")
+
+
+def example_photos() -> torch.Tensor:
+    """Return a batch to trace with, uint8 (batch, height, width, 3)."""
+    return torch.zeros(_EXAMPLE, 20, 24, 3, dtype=torch.uint8)
+
+
+def network_graph(model: nn.Module, size: tuple[int, int]) -> onnx.ModelProto:
+    """Return a network as a graph from ``pixels`` (batch, 3, height, width) to ``logits``.
+
+    Args:
+        model: The network; it is not changed.
+        size: Height and width of its input.
+
+    Raises:
+        ModelError: The network does something that has no ONNX form, or packages are missing.
+    """
+    network = scale_group_norms(model).to("cpu", torch.float32)
+    return _traced(network, torch.zeros(_EXAMPLE, 3, *size), ("batch",), PIXELS, LOGITS)
+
+
+def whole_graph(network: onnx.ModelProto, card: Card) -> onnx.ModelProto:
+    """Return the graph from photos to probabilities around a network's graph, with the card in its metadata.
+
+    It takes ``images``, uint8 (batch, height, width, 3), and gives ``probabilities``, float32
+    (batch, classes). The network's own ``pixels`` and ``logits`` keep their names within it.
+    """
+    onnx: Any = need("onnx")
+    before = _traced(Pixels(card.preprocess), example_photos(), PHOTO_AXES, IMAGES, PIXELS)
+    before = onnx.compose.add_prefix(before, PREPROCESS, rename_inputs=False, rename_outputs=False)
+    before.ir_version = network.ir_version
+    whole = onnx.compose.merge_models(before, network, io_map=[(PIXELS, PIXELS)])
+    temperature = onnx.numpy_helper.from_array(torch.tensor(card.temperature).numpy(), "temperature")
+    whole.graph.initializer.append(temperature)
+    whole.graph.node.extend(
+        [
+            onnx.helper.make_node("Div", [LOGITS, "temperature"], ["cooled"]),
+            onnx.helper.make_node("Softmax", ["cooled"], [PROBABILITIES], axis=1),
+        ]
+    )
+    whole.graph.value_info.extend(network.graph.output)  # to be cut there again
+    del whole.graph.output[:]
+    whole.graph.output.append(
+        onnx.helper.make_tensor_value_info(
+            PROBABILITIES, onnx.TensorProto.FLOAT, ["batch", len(card.classes)]
+        )
+    )
+    whole.producer_name = "activitynet"
+    onnx.helper.set_model_props(whole, {CARD_KEY: card.to_json()})
+    onnx.checker.check_model(whole)
+    return whole
+
+
+def read_onnx(path: Path) -> tuple[bytes, Card]:
+    """Read an exported ONNX file: the part of it from pixels to logits, serialised, and its card.
+
+    Raises:
+        WeightsError: The file cannot be read, is not one of ours, or names other files to read.
+    """
+    onnx: Any = need("onnx")
+    try:
+        whole = onnx.load(str(path), load_external_data=False)
+    except OSError as error:
+        raise WeightsError(f"cannot read {str(path)!r}: {error.strerror}.") from error
+    except Exception as error:  # the parser's own class is protobuf's
+        raise WeightsError(f"{str(path)!r} is not an ONNX file. Copy or export it again.") from error
+    if any(tensor.external_data for tensor in _tensors(whole)):
+        raise WeightsError(
+            f"{str(path)!r} keeps tensors in other files, which are not read. Export it again."
+        )
+    props = {prop.key: prop.value for prop in whole.metadata_props}
+    card = card_from(props.get(CARD_KEY), path)
+    try:
+        network = onnx.utils.Extractor(whole).extract_model([PIXELS], [LOGITS])
+    except Exception as error:  # a graph from elsewhere can be wrong in any way
+        raise WeightsError(f"{str(path)!r} has no part from {PIXELS!r} to {LOGITS!r}.") from error
+    return network.SerializeToString(), card
+
+
+def card_from(text: str | None, path: Path) -> Card:
+    """Return the card in a file's metadata.
+
+    Raises:
+        WeightsError: There is none, or it is not valid.
+    """
+    if text is None:
+        raise WeightsError(f"{str(path)!r} has no card: it was not exported by activitynet.")
+    try:
+        return Card.from_json(text)
+    except WeightsError as error:
+        raise WeightsError(f"{str(path)!r}: {error}") from error
+
+
+def first_cause(error: BaseException) -> str:
+    """Return one line of what an error began with, for exporters wrap it in pages of their own."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _traced(
+    module: nn.Module, example: torch.Tensor, axes: tuple[str, ...], takes: str, gives: str
+) -> onnx.ModelProto:
+    """Return a module's graph, in which the first axes may have any length."""
+    need("onnx")
+    need("onnxscript")
+    lengths = {index: torch.export.Dim(name) for index, name in enumerate(axes)}
+    try:
+        with quiet(), torch.no_grad():
+            program = torch.onnx.export(
+                module.eval(),
+                (example,),
+                dynamo=True,
+                dynamic_shapes=(lengths,),
+                input_names=[takes],
+                output_names=[gives],
+                opset_version=_OPSET,
+                verbose=False,
+            )
+    except Exception as error:  # tracing fails in many ways
+        raise ModelError(f"{type(module).__name__} has no ONNX form: {first_cause(error)}") from error
+    assert program is not None  # noqa: S101  it is where a path is given
+    graph: onnx.ModelProto = program.model_proto
+    for node in graph.graph.node:  # where in the source, on this machine, each comes from
+        del node.metadata_props[:]
+        node.doc_string = ""
+    return graph
+
+
+def _tensors(message: Any) -> Iterator[Any]:
+    """Yield every tensor in a protobuf message, however deep."""
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            continue
+        for part in value if not hasattr(value, "ListFields") else (value,):
+            if part.DESCRIPTOR.name == "TensorProto":
+                yield part
+            else:
+                yield from _tensors(part)

@@ -1,0 +1,69 @@
+"""OpenVINO's files: a description in XML, and the tensors beside it."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from activitynet import atomic
+from activitynet.errors import WeightsError
+from activitynet.export.extras import need
+from activitynet.export.graph import CARD_KEY, LOGITS, PIXELS, PREPROCESS, card_from
+from activitynet.weights import Card
+
+
+def write_openvino(graph: bytes, card: Card, path: Path) -> None:
+    """Write an ONNX graph as ``path`` (``.xml``) and the ``.bin`` beside it.
+
+    Raises:
+        ModelError: OpenVINO is missing.
+        StorageError: The files cannot be written.
+    """
+    openvino: Any = need("openvino")
+    model = openvino.Core().read_model(graph)
+    model.set_rt_info(card.to_json(), [CARD_KEY])
+    with tempfile.TemporaryDirectory() as folder:
+        temporary = Path(folder) / path.name
+        openvino.save_model(model, temporary, compress_to_fp16=False)
+        _keep_precise(temporary)
+        # The tensors first: a description without them would be worse than tensors that nothing describes.
+        for written in (temporary.with_suffix(".bin"), temporary):
+            atomic.write_bytes(path.with_name(written.name), written.read_bytes())
+
+
+def _keep_precise(path: Path) -> None:
+    """Mark the preprocessing, so that no processor computes where pixels lie in bfloat16, as they like to."""
+    description = ElementTree.parse(path)  # noqa: S314  written just now
+    for layer in description.iterfind("layers/layer"):
+        if layer.get("name", "").startswith(PREPROCESS) and layer.get("type") != "Const":
+            marks = layer.find("rt_info")
+            marks = ElementTree.SubElement(layer, "rt_info") if marks is None else marks
+            ElementTree.SubElement(marks, "attribute", name="precise", version="0")
+    description.write(path)
+
+
+def read_openvino(path: Path) -> tuple[Any, Card]:
+    """Read an exported file: the part of it from pixels to logits, as an OpenVINO model, and its card.
+
+    Raises:
+        ModelError: OpenVINO is missing.
+        WeightsError: The file cannot be read, or is not one of ours.
+    """
+    openvino: Any = need("openvino")
+    for file in (path, path.with_suffix(".bin")):
+        if not file.is_file():
+            raise WeightsError(f"there is no file {str(file)!r}. A model for OpenVINO is an .xml and a .bin.")
+    try:
+        whole = openvino.Core().read_model(path)
+    except Exception as error:  # a file from elsewhere can be wrong in any way
+        raise WeightsError(f"{str(path)!r} is not an OpenVINO model. Copy or export it again.") from error
+    card = card_from(whole.get_rt_info([CARD_KEY]).value if whole.has_rt_info([CARD_KEY]) else None, path)
+    named = {name: output for node in whole.get_ops() for output in node.outputs() for name in output.names}
+    if PIXELS not in named or LOGITS not in named:
+        raise WeightsError(f"{str(path)!r} has no part from {PIXELS!r} to {LOGITS!r}.")
+    pixels = openvino.opset1.parameter([-1, 3, *card.preprocess.size], name=PIXELS)
+    for target in named[PIXELS].get_target_inputs():
+        target.replace_source_output(pixels.output(0))
+    return openvino.Model([named[LOGITS]], [pixels]), card

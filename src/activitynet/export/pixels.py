@@ -1,0 +1,127 @@
+"""A card's preprocessing as a part of the network's own graph, so that an exported file takes raw photos."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from activitynet.data.preprocess import Preprocess
+from activitynet.export.double import Double
+
+_WEIGHT_LIMIT = 2**15 - 0.5
+_POWERS = [2.0**power for power in range(1, 23)]
+
+
+class _Axis(NamedTuple):
+    """How one axis of a photo becomes one of the result: the middle of it, resized to the middle of that."""
+
+    cut: Tensor
+    resized: Tensor
+
+
+class Pixels(nn.Module):
+    """Does to a batch of photos what a `Preprocess` does to one, in operations that every engine knows.
+
+    The resize is two products with matrices of weights that the graph computes from the photos' size. The
+    weights, and the pixels between the two products, are rounded as torch's kernels for uint8 round them, so
+    that the result is theirs. What is cut away and what is padded are zeros in the same matrices.
+
+    Args:
+        preprocess: What to do.
+
+    Shapes:
+        uint8 ``(batch, height, width, 3)``, RGB, of any size, to float32 ``(batch, 3, *preprocess.size)``.
+    """
+
+    powers: Tensor
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, preprocess: Preprocess) -> None:
+        super().__init__()
+        self.preprocess = preprocess
+        mean, std = (torch.tensor(values).reshape(1, 3, 1, 1) for values in (preprocess.mean, preprocess.std))
+        self.register_buffer("scale", 1 / (255 * std), persistent=False)
+        self.register_buffer("shift", -mean / std, persistent=False)
+        self.register_buffer("powers", torch.tensor(_POWERS), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the network's input for photos of one size."""
+        height, width = images.shape[1], images.shape[2]
+        # In float64 where the engine has it, as `Preprocess` does: in float32 a cut may be one pixel off.
+        tall, wide = self._axes(*(torch.scalar_tensor(side, dtype=torch.float64) for side in (height, width)))
+        rows = self._weights(tall, height, self.preprocess.size[0])
+        columns = self._weights(wide, width, self.preprocess.size[1])
+        pixels = images.permute(0, 3, 1, 2).float()
+        pixels = _to_levels(torch.matmul(pixels, columns.T))
+        pixels = _to_levels(torch.matmul(rows, pixels))
+        normal = pixels * self.scale + self.shift
+        if self.preprocess.resize == "pad":  # the margin has the mean colour, which is 0 when normal
+            normal = normal * (rows.sum(1)[:, None] * columns.sum(1)).round()
+        return normal
+
+    def _axes(self, height: Tensor, width: Tensor) -> tuple[_Axis, _Axis]:
+        """Return what happens to the height and the width, as `Preprocess` decides it."""
+        to_height, to_width = torch.tensor(self.preprocess.size, dtype=torch.float64)
+        if self.preprocess.resize == "crop":
+            scale = self.preprocess.crop_pct * torch.minimum(height / to_height, width / to_width)
+            cut_height, cut_width = ((side * scale).round().clamp(min=1) for side in (to_height, to_width))
+            return (
+                _Axis(torch.minimum(cut_height, height), to_height),
+                _Axis(torch.minimum(cut_width, width), to_width),
+            )
+        if self.preprocess.resize == "pad":
+            scale = torch.minimum(to_height / height, to_width / width)
+            return (
+                _Axis(height, (height * scale).round().clamp(min=1)),
+                _Axis(width, (width * scale).round().clamp(min=1)),
+            )
+        return _Axis(height, to_height), _Axis(width, to_width)
+
+    def _weights(self, axis: _Axis, length: int, side: int) -> Tensor:
+        """Return float32 (side, length): what each pixel of the photo adds to each pixel of the result."""
+        cut, resized = axis.cut.float(), axis.resized.float()
+        to = torch.arange(side, dtype=torch.float32)[:, None] - ((side - resized) / 2).floor()
+        at = torch.arange(length, dtype=torch.float32)[None] - ((length - cut) / 2).floor()
+        # From here on whole numbers, which float32 holds: 2 x resized is one pixel of the photo.
+        centre = cut * (2 * to + 1)
+        reach = torch.maximum(cut, resized) if self.preprocess.antialias else resized
+
+        def weigh(at: Tensor) -> Double:
+            distance = ((2 * at + 1) * resized - centre).abs()
+            return self._kernel(Double.quotient(torch.minimum(distance, 4 * reach), 2 * reach))
+
+        zero = Double(torch.zeros(1, 1), torch.zeros(1, 1))
+        weights = weigh(at).where((at >= 0) & (at < cut), zero)
+        if self.preprocess.antialias:
+            weights = weights.over(weights.sum(1))
+        else:  # the pixels at the edge go on beyond it
+            before = weigh(torch.tensor([[-2.0, -1.0]])).sum(1)
+            after = weigh(cut + torch.tensor([[0.0, 1.0]])).sum(1)
+            weights = weights.plus(before.where(at == 0, zero)).plus(after.where(at == cut - 1, zero))
+        weights = weights.where((to >= 0) & (to < resized), zero)
+        # Whole numbers of 16 bits over a power of two, as large a one as they allow.
+        fits = weights.high.max() * self.powers < _WEIGHT_LIMIT
+        power = torch.where(fits, self.powers, 1.0).max()
+        return weights.rounded(power) / power
+
+    def _kernel(self, x: Double) -> Double:
+        """Return the interpolation's weights at distances from 0 to 2.
+
+        Source: Keys 1981, "Cubic convolution interpolation for digital image processing"; the constant is
+        -0.5 with antialiasing, as in Pillow, and -0.75 without.
+        """
+        if self.preprocess.interpolation == "bilinear":
+            weights = x.scaled(-1.0).plus(1.0)
+            return Double(weights.high.clamp(min=0), torch.where(weights.high > 0, weights.low, 0.0))
+        a = -0.5 if self.preprocess.antialias else -0.75
+        near = x.scaled(a + 2).plus(-(a + 3)).times(x).times(x).plus(1.0)
+        far = x.plus(-5.0).times(x).plus(8.0).times(x).plus(-4.0).scaled(a)
+        return near.where(x.high < 1, far)
+
+
+def _to_levels(pixels: Tensor) -> Tensor:
+    """Round to what uint8 can hold."""
+    return (pixels + 0.5).floor().clamp(0, 255)

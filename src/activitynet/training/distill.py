@@ -1,0 +1,153 @@
+"""Learning from other models (Hinton et al. 2015, https://arxiv.org/abs/1503.02531)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from activitynet.data.preprocess import Preprocess
+from activitynet.errors import TrainingError
+from activitynet.training.recipe import Distill
+from activitynet.weights import Card, find_weights, is_ensemble, load_members, load_weights
+
+
+class Teachers(nn.Module):
+    """Trained models whose mean probabilities another model learns.
+
+    Teachers do not learn, and stay in evaluation mode whatever is asked of them.
+
+    Args:
+        teachers: At least one; their shares add up to 1.
+        temperature: What both sides' logits are divided by further, greater than 0.
+    """
+
+    def __init__(self, teachers: Sequence[_Teacher], temperature: float) -> None:
+        super().__init__()
+        self.teachers = nn.ModuleList(teachers)
+        self.temperature = temperature
+        self.eval().requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Teachers:
+        """Stay in evaluation mode."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def probabilities(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the teachers' mean probabilities, float32 (N, classes).
+
+        Args:
+            images: The student's normalised images, float (N, 3, H, W), of any size.
+        """
+        each = [
+            teacher.share * (teacher(images).float() / self.temperature).softmax(dim=1)
+            for teacher in self.teachers
+        ]
+        return torch.stack(each).sum(dim=0)
+
+    def loss(self, images: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+        """Return how far the student is from its teachers: KL(teachers ‖ student) * temperature².
+
+        The square keeps the gradients' size independent of the temperature.
+
+        Args:
+            images: What the student saw: normalised images, float (N, 3, H, W), of any size.
+            logits: What it made of them, float (N, classes).
+
+        Returns:
+            Float32 (N,), one loss a photo.
+        """
+        student = (logits.float() / self.temperature).log_softmax(dim=1)
+        divergence = F.kl_div(student, self.probabilities(images), reduction="none").sum(dim=1)
+        return divergence * self.temperature**2
+
+
+class _Teacher(nn.Module):
+    """A model that is shown another model's images, each as it wants to see them.
+
+    Args:
+        model: The model.
+        card: What its images look like, and what its logits are divided by.
+        preprocess: The student's: its mean and deviation are those of the images.
+        order: Which of its outputs is each of the student's classes.
+        share: In the mean of all teachers.
+    """
+
+    scale: torch.Tensor
+    shift: torch.Tensor
+    order: torch.Tensor
+
+    def __init__(
+        self, model: nn.Module, card: Card, preprocess: Preprocess, order: Sequence[int], share: float
+    ) -> None:
+        super().__init__()
+        self.model, self.share = model, share
+        self.register_buffer("order", torch.tensor(order))
+        self.size = card.preprocess.size
+        self.temperature = card.temperature
+        mean, std = (torch.tensor(values).view(3, 1, 1) for values in (preprocess.mean, preprocess.std))
+        own_mean, own_std = (
+            torch.tensor(values).view(3, 1, 1) for values in (card.preprocess.mean, card.preprocess.std)
+        )
+        self.register_buffer("scale", std / own_std)
+        self.register_buffer("shift", (mean - own_mean) / own_std)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return calibrated logits of another model's images, in the order of that one's classes."""
+        images = images * self.scale + self.shift
+        if images.shape[-2:] != self.size:
+            images = F.interpolate(images, self.size, mode="bilinear", antialias=True)
+        logits: torch.Tensor = self.model(images)
+        return logits.index_select(1, self.order) / self.temperature
+
+
+def load_teachers(
+    config: Distill, classes: Sequence[str], preprocess: Preprocess, device: torch.device
+) -> Teachers | None:
+    """Return a recipe's teachers, or `None` when it has none.
+
+    Args:
+        config: Names the teachers, and the temperature.
+        classes: Names of the student's classes, in the order of its outputs.
+        preprocess: What makes the student's images.
+        device: Where the student is.
+
+    Raises:
+        TrainingError: A teacher's classes are not the student's.
+        WeightsError: A teacher's weights cannot be trusted.
+        HubError: The Hub cannot be reached, refuses, or has no such repository.
+    """
+    if not config.teachers:
+        return None
+    teachers = []
+    for source in config.teachers:
+        for model, card, share in _models_of(source):
+            _check_classes(source, card.classes, classes)
+            order = [card.classes.index(name) for name in classes]
+            teachers.append(_Teacher(model, card, preprocess, order, share / len(config.teachers)))
+    return Teachers(teachers, config.temperature).to(device)
+
+
+def _models_of(source: str) -> list[tuple[nn.Module, Card, float]]:
+    """Return a teacher's models, with the share of each: one, or those of an ensemble."""
+    folder = find_weights(source)
+    if not is_ensemble(folder):
+        return [(*load_weights(folder), 1.0)]
+    members, card = load_members(folder)
+    return [
+        (model, member, entry.weight)
+        for (model, member), entry in zip(members, card.members, strict=True)
+        if entry.weight
+    ]
+
+
+def _check_classes(source: str, known: Sequence[str], classes: Sequence[str]) -> None:
+    for name in (*known, *classes):
+        if name not in known or name not in classes:
+            here, there = ("model", "teacher") if name in classes else ("teacher", "model")
+            raise TrainingError(
+                f"teacher {source!r} has other classes than the model: {name!r} is one of the {here}'s and "
+                f"not of the {there}'s. A teacher needs the model's classes, in any order."
+            )

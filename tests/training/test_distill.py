@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from activitynet.data.preprocess import Preprocess
+from activitynet.errors import TrainingError, WeightsError
+from activitynet.training.distill import Teachers, load_teachers
+from activitynet.training.recipe import Distill
+from activitynet.weights import Card, EnsembleCard, Member, load_weights, save_ensemble, save_weights
+from activitynet.zoo import create_model
+
+CLASSES = ("dancing", "running", "sleeping")
+STUDENT = Preprocess(size=(32, 32), mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3))
+CPU = torch.device("cpu")
+
+
+def save_teacher(
+    folder: Path, preprocess: Preprocess = STUDENT, *, seed: int = 0, temperature: float = 1.0
+) -> str:
+    torch.manual_seed(seed)
+    model = create_model("test_resnet_se", num_classes=len(CLASSES))
+    nn.init.normal_(model.get_classifier().weight)  # type: ignore[operator]
+    card = Card(
+        architecture="test_resnet_se", classes=CLASSES, preprocess=preprocess, temperature=temperature
+    )
+    save_weights(folder, model, card)
+    return str(folder)
+
+
+def load(*folders: str, temperature: float = 2.0) -> Teachers:
+    teachers = load_teachers(Distill(folders, temperature=temperature), CLASSES, STUDENT, CPU)
+    assert teachers is not None
+    return teachers
+
+
+def batch(side: int = 32) -> torch.Tensor:
+    """Pixel values of four photos."""
+    torch.manual_seed(1)
+    return torch.rand(4, 3, side, side)
+
+
+def normal(pixels: torch.Tensor, preprocess: Preprocess = STUDENT) -> torch.Tensor:
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (preprocess.mean, preprocess.std))
+    return (pixels - mean) / std
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return save_teacher(tmp_path_factory.mktemp("teacher") / "model")
+
+
+def test_a_recipe_without_teachers_has_none() -> None:
+    assert load_teachers(Distill(), CLASSES, STUDENT, CPU) is None
+
+
+def test_the_loss_is_the_divergence_of_hinton(teacher: str) -> None:
+    images, logits = normal(batch()), torch.randn(4, 3)
+    learned = (load_weights(teacher)[0](images).detach() / 3).softmax(dim=1)
+    said = (logits / 3).softmax(dim=1)
+    reference = (learned * (learned / said).log()).sum(dim=1) * 9
+    loss = load(teacher, temperature=3.0).loss(images, logits)
+    assert loss.shape == (4,)
+    torch.testing.assert_close(loss, reference, rtol=1e-4, atol=1e-6)
+
+
+def test_a_student_that_agrees_costs_nothing(teacher: str) -> None:
+    images = normal(batch())
+    model, _ = load_weights(teacher)
+    torch.testing.assert_close(load(teacher).loss(images, model(images)), torch.zeros(4))
+
+
+def test_teachers_are_averaged_as_probabilities(tmp_path: Path, teacher: str) -> None:
+    other = save_teacher(tmp_path / "other", seed=5)
+    images = normal(batch())
+    each = [(load_weights(folder)[0](images) / 2).softmax(dim=1) for folder in (teacher, other)]
+    assert not torch.allclose(*each, atol=0.01)
+    torch.testing.assert_close(load(teacher, other).probabilities(images), (each[0] + each[1]) / 2)
+
+
+def test_a_teacher_sees_its_own_normalisation(tmp_path: Path, teacher: str) -> None:
+    own = Preprocess(size=(32, 32), mean=(0.1, 0.2, 0.6), std=(1, 0.5, 0.1))
+    folder = save_teacher(tmp_path / "other", own)
+    pixels = batch()
+    expected = (load_weights(folder)[0](normal(pixels, own)) / 2).softmax(dim=1)
+    torch.testing.assert_close(load(folder).probabilities(normal(pixels)), expected, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(load(teacher).probabilities(normal(pixels)), expected, atol=0.01)
+
+
+@pytest.mark.parametrize("side", [32, 48, 96])
+def test_a_teacher_sees_images_of_its_own_size(tmp_path: Path, side: int) -> None:
+    folder = save_teacher(tmp_path / "other", Preprocess(size=(48, 64), mean=STUDENT.mean, std=STUDENT.std))
+    seen: list[torch.Tensor] = []
+    teachers = load(folder)
+    teachers.teachers[0].model.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    images = normal(batch(side))
+    teachers.probabilities(images)
+    assert seen[0].shape == (4, 3, 48, 64)
+    resized = F.interpolate(images, (48, 64), mode="bilinear", antialias=True)
+    torch.testing.assert_close(seen[0], resized)
+
+
+def test_a_teacher_says_what_its_card_calibrates(tmp_path: Path, teacher: str) -> None:
+    soft = save_teacher(tmp_path / "soft", temperature=4.0)  # the same weights
+    images = normal(batch())
+    torch.testing.assert_close(
+        load(soft, temperature=1.0).probabilities(images),
+        load(teacher, temperature=4.0).probabilities(images),
+    )
+
+
+def test_teachers_neither_learn_nor_change(teacher: str) -> None:
+    teachers = load(teacher)
+    before = {name: value.clone() for name, value in teachers.state_dict().items()}
+    nn.ModuleDict({"teachers": teachers}).train()
+    assert teachers.train() is teachers
+    assert not any(module.training for module in teachers.modules())
+    images, logits = normal(batch()).requires_grad_(), torch.randn(4, 3, requires_grad=True)
+    teachers.loss(images, logits).mean().backward()
+    assert logits.grad is not None
+    assert logits.grad.any()
+    assert images.grad is None
+    assert all(weight.grad is None and not weight.requires_grad for weight in teachers.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in teachers.state_dict().items())
+
+
+def test_extreme_logits_keep_loss_and_slope_finite(teacher: str) -> None:
+    logits = torch.tensor([[1e4, -1e4, 0], [-1e4, 1e4, 1e4], [0, 0, 0], [1e4, 1e4, 1e4]], requires_grad=True)
+    loss = load(teacher).loss(normal(batch()), logits)
+    loss.mean().backward()
+    assert loss.isfinite().all()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+
+
+def test_classes_may_be_in_another_order(teacher: str) -> None:
+    turned = load_teachers(Distill((teacher,)), CLASSES[::-1], STUDENT, CPU)
+    assert turned is not None
+    images = normal(batch())
+    torch.testing.assert_close(turned.probabilities(images), load(teacher).probabilities(images).flip(1))
+
+
+def test_an_ensemble_teaches_by_its_shares(tmp_path: Path, teacher: str) -> None:
+    members = [load_weights(teacher), load_weights(save_teacher(tmp_path / "other", seed=5))]
+    card = EnsembleCard(
+        members=(Member(folder="a", weight=0.75, sha256=""), Member(folder="b", weight=0.25, sha256="")),
+        classes=CLASSES,
+    )
+    save_ensemble(tmp_path / "both", members, card)
+    images = normal(batch())
+    each = [(model(images) / 2).softmax(dim=1) for model, _ in members]
+    expected = 0.75 * each[0] + 0.25 * each[1]
+    torch.testing.assert_close(load(str(tmp_path / "both")).probabilities(images), expected)
+    mixed = (expected + each[0]) / 2
+    torch.testing.assert_close(load(str(tmp_path / "both"), teacher).probabilities(images), mixed)
+
+
+@pytest.mark.parametrize(
+    ("classes", "difference"),
+    [
+        (("dancing", "Running", "sleeping"), "'running' is one of the teacher's and not of the model's"),
+        (("dancing", "running"), "'sleeping' is one of the teacher's and not of the model's"),
+        ((*CLASSES, "walking"), "'walking' is one of the model's and not of the teacher's"),
+    ],
+)
+def test_other_classes_are_refused(teacher: str, classes: tuple[str, ...], difference: str) -> None:
+    with pytest.raises(TrainingError) as caught:
+        load_teachers(Distill((teacher,)), classes, STUDENT, CPU)
+    assert repr(teacher) in str(caught.value)
+    assert difference in str(caught.value)
+
+
+def test_a_folder_without_weights_is_named(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="nowhere"):
+        load(str(tmp_path / "nowhere"))

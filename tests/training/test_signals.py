@@ -1,0 +1,151 @@
+"""Ctrl-C and SIGTERM end a run in good order, and nothing it learned is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from real_runs import (
+    Child,
+    Saves,
+    command,
+    differences,
+    finish,
+    learn,
+    living,
+    shared_reference,
+    wait_until,
+    write_photos,
+)
+
+from activitynet import ranks
+from activitynet.training import Event, Interrupted, RunFolder
+from activitynet.training.checkpoint import read_checkpoint
+from activitynet.training.signals import StopSignals
+from activitynet.training.state import saved_on_the_way_out
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="sends signals to process groups")
+
+QUICK = {"epochs": 1, "batch_size": 8, "checkpoint.epochs": [1]}
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that a process has started and that live."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rsplit(")", 1)[1].split()
+        except OSError:  # gone in the meantime
+            continue
+        if int(fields[1]) == pid and fields[0] != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for workers in /proc")
+def test_a_run_ends_as_asked_and_goes_on_to_the_same_bits(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    reference = shared_reference(tmp_path_factory)
+    run = tmp_path / "run"
+
+    def validates(child: Child) -> bool:  # its only workers before the first save
+        return len(children(child.pid)) == 2
+
+    def has_learned(saves: Saves) -> bool:
+        return saves() >= 2
+
+    for signum, send, in_validation in [
+        (signal.SIGINT, os.killpg, True),  # as Ctrl-C does
+        (signal.SIGTERM, os.kill, False),
+        (signal.SIGINT, os.killpg, False),
+        (signal.SIGTERM, os.killpg, False),  # as a service manager does
+    ]:
+        saves = Saves(run)
+        with Child(command(reference.data, run)) as child:
+            wait_until(lambda: validates(child) if in_validation else has_learned(saves), child)  # noqa: B023
+            send(child.pid, signum)
+            assert child.process.wait(timeout=60) == 128 + signum, child.said
+            told = [line for line in child.said.splitlines() if not line.startswith("run folder:")]
+            assert len(told) == 1, child.said
+            assert signum.name in told[0]
+            assert "checkpoints/last" in told[0]
+            assert living([child.pid], patience=20) == []
+        read_checkpoint(run / "checkpoints" / "last")
+    finish(reference.data, run)
+    assert differences(run, reference.run) == []
+
+
+def send_at(step: int, signum: signal.Signals) -> Callable[[Event], None]:
+    def callback(event: Event) -> None:
+        if event.kind == "step" and event.step == step:
+            os.kill(os.getpid(), signum)
+
+    return callback
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_the_step_is_finished_and_saved(tmp_path: Path, signum: signal.Signals) -> None:
+    data, run = write_photos(tmp_path / "photos"), tmp_path / "run"
+    handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(Interrupted, match=f"{signum.name}.* step 3.*checkpoints/last") as caught:
+        learn(data, run, QUICK, callbacks=[send_at(3, signum)])
+    assert caught.value.signum == signum
+    assert isinstance(caught.value, KeyboardInterrupt)
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert read_checkpoint(run / "checkpoints" / "last")[1]["step"] == 3
+    learn(data, run, QUICK)
+    learn(data, tmp_path / "whole", QUICK)
+    assert differences(run, tmp_path / "whole") == []
+
+
+def test_a_run_without_a_folder_says_that_nothing_is_saved(tmp_path: Path) -> None:
+    with pytest.raises(Interrupted, match="Nothing is saved") as caught:
+        learn(write_photos(tmp_path), None, QUICK, callbacks=[send_at(1, signal.SIGTERM)])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_signal_that_comes_while_ranks_agree_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    def agree(value: int, _: torch.device) -> int:
+        if not value:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return value  # as the others know of it only when they agree the next time
+
+    monkeypatch.setattr(ranks, "greatest", agree)
+    with StopSignals() as stop:
+        stop.raise_if_received(torch.device("cpu"))  # this process alone must not leave
+        with pytest.raises(Interrupted, match="SIGTERM"):
+            stop.raise_if_received(torch.device("cpu"))
+
+
+def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
+    data, run = write_photos(tmp_path / "photos"), tmp_path / "run"
+    twice = [send_at(2, signal.SIGINT), send_at(2, signal.SIGINT)]
+    with pytest.raises(Interrupted):
+        learn(data, run, QUICK, callbacks=twice)
+    read_checkpoint(run / "checkpoints" / "last")  # the one before, or this one: whole in any case
+
+
+@pytest.mark.parametrize(
+    ("whole", "told"), [(True, "Its state is saved in"), (False, "What was saved before is in")]
+)
+def test_only_what_belongs_to_one_moment_is_saved_and_said_to_be(
+    tmp_path: Path, whole: bool, told: str
+) -> None:
+    saved: list[RunFolder] = []
+    state: Any = SimpleNamespace(is_whole=whole, step=3, save=saved.append)
+    run, stop = RunFolder(tmp_path), StopSignals()
+    stop.received = signal.SIGTERM
+    with (
+        pytest.raises(Interrupted, match=rf"SIGTERM after step 3\. {told}"),
+        saved_on_the_way_out(state, run, stop),
+    ):
+        raise KeyboardInterrupt
+    assert saved == ([run] if whole else [])

@@ -6,26 +6,27 @@ import dataclasses
 import logging
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, TypeAlias
 
-from PIL import Image
 from torch import nn
 
 from activitynet.data.checking import Checked, check_photos, count_skipped, skip_note
 from activitynet.data.opening import open_data
 from activitynet.data.photos import PhotoData
+from activitynet.data.preprocess import Preprocess
 from activitynet.data.splits import by_split
+from activitynet.data.views import Views
 from activitynet.errors import DataError, ImageError
 from activitynet.evaluation import Scores
 from activitynet.fitting import default_workers, score_photos
-from activitynet.inference import Prediction, stream_predictions
+from activitynet.inference import TTA, Prediction, Ways, augmented, stream_predictions
 
 _log = logging.getLogger(__name__)
 
 Data: TypeAlias = "str | os.PathLike[str] | PhotoData"
 
-Ready: TypeAlias = tuple[nn.Module, Callable[[Image.Image], Any], tuple[str, ...]]
+Ready: TypeAlias = tuple[nn.Module, Preprocess | Views, tuple[str, ...]]
 """A module, what turns a photo into its input, and the classes of its outputs."""
 
 
@@ -43,6 +44,14 @@ class Predictor(ABC):
     @abstractmethod
     def _ready(self) -> Ready: ...
 
+    def _looking(self, tta: Ways | None) -> tuple[Ready, float]:
+        """Return what is ready to look at photos in several ways, and the temperature of its answers."""
+        model, preprocess, classes = self._ready()
+        if tta is None:
+            return (model, preprocess, classes), self.temperature
+        looks, views = augmented(model, preprocess, TTA.of(tta), temperature=self.temperature)
+        return (looks, views, classes), 1.0
+
     def evaluate(
         self,
         data: Data,
@@ -51,6 +60,7 @@ class Predictor(ABC):
         batch_size: int = 64,
         workers: int | None = None,
         skip_bad: bool = False,
+        tta: Ways | None = None,
     ) -> Scores:
         """Score on labelled photos.
 
@@ -61,15 +71,16 @@ class Predictor(ABC):
             workers: Processes that decode photos; `None` chooses by the machine's cores.
             skip_bad: Leave out photos that cannot be read, instead of refusing the data. The scores name
                 each of them.
+            tta: As for `predict`.
 
         Returns:
             Accuracy, macro-F1, per-class scores and the confusion matrix.
 
         Raises:
             DataError: The data or the split cannot be used, or photos are broken; all of them are listed.
-            ModelError: There are no weights yet.
+            ModelError: There are no weights yet, or ``tta`` cannot be.
         """
-        model, preprocess, classes = self._ready()
+        (model, preprocess, classes), _ = self._looking(tta)
         photos = self._open(data)
         parts = dict(by_split(photos))
         if split != "all" and split not in parts:
@@ -87,7 +98,13 @@ class Predictor(ABC):
         return dataclasses.replace(scores, skipped=checked.skipped)
 
     def predict(
-        self, photos: Any, *, top: int = 5, batch_size: int = 32, allow_urls: bool = False
+        self,
+        photos: Any,
+        *,
+        top: int = 5,
+        batch_size: int = 32,
+        allow_urls: bool = False,
+        tta: Ways | None = None,
     ) -> Iterator[Prediction]:
         """Say what is in photos, one after the other, however many.
 
@@ -97,38 +114,49 @@ class Predictor(ABC):
             top: How many classes each prediction lists.
             batch_size: Photos a forward pass. The answer does not depend on it.
             allow_urls: Fetch photos given as http(s) URLs.
+            tta: Look at each photo in several ways, and average the probabilities: ``"flip"``, ``"crops"``,
+                ``"scales"``, several of them, or a `TTA`. Each look's probabilities are those of the
+                temperature; the average is left as it is. Of a cascade, each look is decided for itself.
 
         Yields:
             One `Prediction` a photo, in order. One that cannot be read carries its error; the rest go on.
 
         Raises:
-            ModelError: There are no weights yet.
+            ModelError: There are no weights yet, or ``tta`` cannot be.
         """
-        model, preprocess, classes = self._ready()
+        (model, preprocess, classes), temperature = self._looking(tta)
         return stream_predictions(
             model,
             photos,
             preprocess=preprocess,
             classes=classes,
-            temperature=self.temperature,
+            temperature=temperature,
             top=top,
             batch_size=batch_size,
             allow_urls=allow_urls,
         )
 
-    def predict_one(self, photo: Any, *, top: int = 5, allow_urls: bool = False) -> Prediction:
+    def predict_one(
+        self,
+        photo: Any,
+        *,
+        top: int = 5,
+        allow_urls: bool = False,
+        tta: Ways | None = None,
+    ) -> Prediction:
         """Say what is in one photo.
 
         Args:
             photo: What `predict` takes, but one photo.
             top: How many classes the prediction lists.
             allow_urls: Fetch a photo given as an http(s) URL.
+            tta: As for `predict`.
 
         Raises:
             ImageError: The photo cannot be read, or it is not exactly one.
             ModelError: There are no weights yet.
         """
-        predictions = list(self.predict(photo, top=top, allow_urls=allow_urls))
+        predictions = list(self.predict(photo, top=top, allow_urls=allow_urls, tta=tta))
         if len(predictions) != 1:
             raise ImageError(f"predict_one takes one photo, and {len(predictions)} were given; use predict.")
         if predictions[0].error is not None:

@@ -21,12 +21,13 @@ def evaluate(
     group_duplicates: options.GroupDuplicates = False,
     engine: options.EngineName = None,
     cascade: options.Cascade = False,
+    tta: options.Tta = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
 ) -> None:
     """Score trained weights on labelled photos."""
     predictor = options.load_predictor(weights, engine=engine, cascade=cascade)
     photos = options.open_for(predictor, data, group_duplicates=group_duplicates)
-    scores = predictor.evaluate(photos, split=split, skip_bad=skip_bad)
+    scores = predictor.evaluate(photos, split=split, skip_bad=skip_bad, tta=tta or None)
     if as_json:
         print_json(scores.to_dict())
         return

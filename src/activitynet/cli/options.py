@@ -74,6 +74,16 @@ EngineName: TypeAlias = Annotated[
         show_default="the network as it is; auto for an exported file",
     ),
 ]
+Tta: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tta",
+        metavar="flip|crops|scales",
+        help="Look at each photo in several ways and average what is said: its mirror image, five crops, "
+        "three sizes; as often as you like, and as many times slower.",
+        show_default=False,
+    ),
+]
 Seed: TypeAlias = Annotated[int, typer.Option(help="The same seed gives the same result.")]
 Workers: TypeAlias = Annotated[
     int | None,

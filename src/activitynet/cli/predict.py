@@ -17,6 +17,7 @@ from activitynet.cli import options
 from activitynet.cli.output import RowPrinter, print_json, printable
 
 if TYPE_CHECKING:
+    from activitynet.inference import Ways
     from activitynet.predictor import Predictor
 
 SOME_FAILED = 1
@@ -36,6 +37,7 @@ def predict(
     ],
     engine: options.EngineName = None,
     cascade: options.Cascade = False,
+    tta: options.Tta = None,
     top: Annotated[int, typer.Option(min=1, help="How many guesses to list for a photo.")] = 5,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a line of JSON for each photo, with its exact name.")
@@ -62,12 +64,12 @@ def predict(
     if submission is not None:
         if len(photos) != 1:
             raise typer.BadParameter("it takes one PHOTO, the contest's folder.", param_hint="--submission")
-        return _submit(predictor, Path(photos[0]), submission)
+        return _submit(predictor, Path(photos[0]), submission, tta or None)
     classes = predictor.classes or ()
     top = min(top, len(classes))
     show = _json if as_json else _csv_printer(top) if as_csv else _row_printer(classes, top)
     seen = failed = 0
-    for prediction in predictor.predict(photos, top=top, allow_urls=allow_urls):
+    for prediction in predictor.predict(photos, top=top, allow_urls=allow_urls, tta=tta or None):
         show(prediction)
         seen += 1
         failed += prediction.error is not None
@@ -76,13 +78,13 @@ def predict(
     return SOME_FAILED if failed else 0
 
 
-def _submit(predictor: Predictor, folder: Path, path: Path) -> int:
+def _submit(predictor: Predictor, folder: Path, path: Path, tta: Ways | None) -> int:
     from activitynet.data.contest import TEST, photos_to_answer, write_submission  # noqa: PLC0415  --help
 
     if folder.name == TEST:
         folder = folder.parent
     photos = photos_to_answer(folder)
-    write_submission(path, predictor.predict(photos, top=1), folder)
+    write_submission(path, predictor.predict(photos, top=1, tta=tta), folder)
     print(f"{len(photos)} answers: {printable(str(path))}")
     return 0
 

@@ -141,3 +141,14 @@ class Preprocess:
             _, height, width = config.get("input_size") or (3, *cls.size)
             size = (height, width)
         return cls(size=(size, size) if isinstance(size, int) else size, resize=resize, **values)
+
+
+def scaled_size(size: tuple[int, int], share: float) -> tuple[int, int]:
+    """Return a share of a height and width, in whole strides of 32 pixels, at least one.
+
+    What a side has beyond a multiple of 32 stays, for a network's padding may depend on it.
+    """
+    if share == 1:
+        return size
+    height, width = (max(1, round(side // 32 * share)) * 32 + side % 32 for side in size)
+    return height, width

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from activitynet.data.views import views_of
 from activitynet.ensemble.cascade import Cascade
-from activitynet.ensemble.views import views_of
 from activitynet.errors import ModelError
 from activitynet.inference import best_device
 from activitynet.inference.forward import Images

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from activitynet.data.augment import Augment
+from activitynet.data.preprocess import scaled_size
 from activitynet.errors import TrainingError, did_you_mean
 
 _Config = TypeVar("_Config")
@@ -241,20 +242,14 @@ class Recipe:
             raise TrainingError("recipe field 'checkpoint.epochs' counts epochs from 1.")
 
     def training_size(self, size: tuple[int, int], epoch: int) -> tuple[int, int]:
-        """Return the (height, width) of an epoch's training images for a model that looks at ``size`` pixels.
-
-        What a side has beyond a multiple of 32 stays, for a network's padding may depend on it.
-        """
+        """Return an epoch's (height, width) of training images for a model that looks at ``size`` pixels."""
         share = self.resolution
         if self.resolution_start:
             done = (epoch - 1) / max(1, self.epochs - 1)
             share = self.resolution_start + (self.resolution - self.resolution_start) * min(
                 1.0, max(0.0, done)
             )
-        if share == 1:
-            return size
-        height, width = (max(1, round(side // 32 * share)) * 32 + side % 32 for side in size)
-        return height, width
+        return scaled_size(size, share)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as plain JSON values."""

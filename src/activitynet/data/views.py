@@ -13,7 +13,7 @@ from activitynet.data.preprocess import Preprocess
 
 @dataclasses.dataclass(frozen=True)
 class Views:
-    """The different preprocessings of several models, each run once a photo.
+    """Several preprocessings, each run once a photo.
 
     Attributes:
         each: What makes each view.

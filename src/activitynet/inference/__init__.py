@@ -5,12 +5,15 @@ from activitynet.inference.engine_choice import EngineName, compile_network, loa
 from activitynet.inference.engines import Engine, Precision
 from activitynet.inference.forward import forward_batches, forward_dataset, photo_loader
 from activitynet.inference.predict import Prediction, stream_predictions
+from activitynet.inference.prediction_file import PredictionFile, Tally
 
 __all__ = [
     "Engine",
     "EngineName",
     "Precision",
     "Prediction",
+    "PredictionFile",
+    "Tally",
     "best_device",
     "compile_network",
     "device_of",

@@ -15,7 +15,8 @@ from typing import Any
 from activitynet.errors import StorageError
 
 
-def _cannot_write(path: Path, error: OSError) -> StorageError:
+def cannot_write(path: Path, error: OSError) -> StorageError:
+    """Return the error to raise where a file or folder could not be written."""
     reason = error.strerror or str(error)
     return StorageError(f"cannot write {str(path)!r}: {reason}. Free the disk or choose another place.")
 
@@ -48,7 +49,7 @@ def replaced_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
     finally:
         with contextlib.suppress(OSError):  # where nothing could be written there is nothing to remove
             temporary.unlink()
@@ -110,7 +111,7 @@ def replaced_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         finally:
             shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
     except StorageError as error:  # of a file inside: name the place that the caller knows
         raise StorageError(str(error).replace(str(temporary), str(path))) from error
     finally:

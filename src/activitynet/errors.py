@@ -47,8 +47,18 @@ def clipped(text: object, longest: int = 300) -> str:
     whole = str(text)
     if len(whole) > longest:
         whole = f"{whole[: longest * 2 // 3]}…{whole[-(longest // 3) :]}"
-    line = " ".join(whole.split())
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in line)
+    return printable(" ".join(whole.split()))
+
+
+def printable(text: str) -> str:
+    r"""Return text with everything that does not print as a backslash escape.
+
+    A file's name may hold newlines, terminal commands or marks that turn the direction of writing; here
+    they become ``\n``, ``\x1b`` or ``\u202e``.
+    """
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text
+    )
 
 
 def shown(value: object) -> str:

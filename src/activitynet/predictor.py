@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
 
 from torch import nn
@@ -20,7 +20,15 @@ from activitynet.data.views import Views
 from activitynet.errors import DataError, ImageError
 from activitynet.evaluation import Scores
 from activitynet.fitting import default_workers, score_photos
-from activitynet.inference import TTA, Prediction, Ways, augmented, stream_predictions
+from activitynet.inference import (
+    TTA,
+    Prediction,
+    PredictionFile,
+    Tally,
+    Ways,
+    augmented,
+    stream_predictions,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -103,25 +111,33 @@ class Predictor(ABC):
         *,
         top: int = 5,
         batch_size: int = 32,
+        workers: int | None = None,
         allow_urls: bool = False,
         tta: Ways | None = None,
+        after: Iterable[str] = (),
     ) -> Iterator[Prediction]:
         """Say what is in photos, one after the other, however many.
+
+        Threads decode the next photos while the model looks at a batch. Memory does not grow with the number
+        of photos.
 
         Args:
             photos: A path, a folder, a glob, bytes, a PIL image, a numpy array, a tensor, a URL, or an
                 iterable that mixes them.
             top: How many classes each prediction lists.
             batch_size: Photos a forward pass. The answer does not depend on it.
+            workers: Threads that decode; `None` takes one for each core that this process may use.
             allow_urls: Fetch photos given as http(s) URLs.
             tta: Look at each photo in several ways, and average the probabilities: ``"flip"``, ``"crops"``,
                 ``"scales"``, several of them, or a `TTA`. Each look's probabilities are those of the
                 temperature; the average is left as it is. Of a cascade, each look is decided for itself.
+            after: Sources of the first photos, in order, which are predicted already: they are passed over.
 
         Yields:
             One `Prediction` a photo, in order. One that cannot be read carries its error; the rest go on.
 
         Raises:
+            DataError: The first photos are not those of ``after``.
             ModelError: There are no weights yet, or ``tta`` cannot be.
         """
         (model, preprocess, classes), temperature = self._looking(tta)
@@ -133,16 +149,66 @@ class Predictor(ABC):
             temperature=temperature,
             top=top,
             batch_size=batch_size,
+            workers=workers,
             allow_urls=allow_urls,
+            after=after,
         )
 
-    def predict_one(
+    def predict_to(
         self,
-        photo: Any,
+        path: str | os.PathLike[str],
+        photos: Any,
         *,
         top: int = 5,
+        batch_size: int = 32,
+        workers: int | None = None,
         allow_urls: bool = False,
         tta: Ways | None = None,
+        resume: bool = False,
+        progress: Callable[[Tally], None] | None = None,
+    ) -> Tally:
+        """Predict into a file, a row a photo as they come, so that a run that was killed can go on.
+
+        Args:
+            path: A file that ends in ``.csv``, ``.jsonl`` or ``.parquet``; see
+                `activitynet.inference.PredictionFile`.
+            photos: As for `predict`; to go on, the same in the same order.
+            top: As for `predict`; at most as many as there are classes.
+            batch_size: As for `predict`.
+            workers: As for `predict`.
+            allow_urls: As for `predict`.
+            tta: As for `predict`.
+            resume: Go on with a file that is there: its photos are not predicted again, those that could not
+                be read included. Nothing in it tells the weights or ``tta``: give the same.
+            progress: Called with the tally after each photo.
+
+        Returns:
+            How many rows there were, how many were added, and how many photos could not be read.
+
+        Raises:
+            DataError: The file is there and not to be gone on with, or is of other photos.
+            ModelError: As for `predict`.
+            StorageError: The file cannot be written.
+        """
+        _, _, classes = self._ready()
+        with PredictionFile(path, top=min(top, len(classes)), resume=resume) as file:
+            predictions = self.predict(
+                photos,
+                top=top,
+                batch_size=batch_size,
+                workers=workers,
+                allow_urls=allow_urls,
+                tta=tta,
+                after=file.sources(),
+            )
+            for prediction in predictions:
+                file.write(prediction)
+                if progress is not None:
+                    progress(file.tally)
+        return file.tally
+
+    def predict_one(
+        self, photo: Any, *, top: int = 5, allow_urls: bool = False, tta: Ways | None = None
     ) -> Prediction:
         """Say what is in one photo.
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.table import Column
 
-from activitynet.cli.output import RowPrinter, print_json, printable
+from activitynet.cli.output import PhotoProgress, RowPrinter, print_json
+from activitynet.errors import printable
 
 HOSTILE = ["a\nb", "\x1b]0;title\x07", "\x9b2J", "\u202egpj.exe", "\udcff", "\r", "\x00"]
 
@@ -63,3 +64,20 @@ def test_colour_is_for_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("sys.stdout", out)
         RowPrinter(Column("F1", width=4)).row("0.5", style="red")
         assert ("\x1b[31m" in out.getvalue()) == coloured
+
+
+def test_a_bar_tells_speed_and_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    for err, shown in ((Terminal(), True), (io.StringIO(), False)):
+        monkeypatch.setattr("sys.stderr", err)
+        with PhotoProgress(lambda: range(40)) as progress:
+            for done in (21, 22, 23):  # 20 were there
+                progress.show(done)
+        assert ("23/40" in err.getvalue()) == shown
+        assert ("img/s" in err.getvalue()) == shown

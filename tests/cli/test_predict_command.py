@@ -3,7 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ import activitynet
 from activitynet import weights
 from activitynet.cli.app import run
 from activitynet.errors import DataError
-from activitynet.inference import Prediction
+from activitynet.inference import Prediction, Tally
 
 GOOD = Prediction("a b.jpg", "running", 0.75, (("running", 0.75), ("walking", 0.25)))
 HOSTILE = Prediction(
@@ -30,7 +30,9 @@ class FakeClassifier:
     def load(cls, folder: object, *, engine: object) -> FakeClassifier:
         return cls()
 
-    def predict(self, photos: list[str], *, top: int, allow_urls: bool) -> Iterator[Prediction]:
+    def predict(
+        self, photos: list[str], *, top: int, workers: int | None, allow_urls: bool
+    ) -> Iterator[Prediction]:
         type(self).asked = (photos, top, allow_urls)
         yield from self.predictions
 
@@ -95,6 +97,33 @@ def test_top_1_lists_no_others(classifier: type[FakeClassifier], capsys: pytest.
         ["photo", "label", "probability"],
         ["a", "running", "75.0%"],
     ]
+
+
+def test_a_file_is_written_instead_of_rows(
+    classifier: type[FakeClassifier], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def predict_to(
+        self: object, path: Path, photos: list[str], *, progress: Callable[[Tally], None], **options: object
+    ) -> Tally:
+        assert (path, photos) == (Path("out.csv"), ["a", "b"])
+        assert options == {"top": 5, "workers": 3, "allow_urls": False, "resume": True}
+        progress(Tally(4, 1, 0))
+        return Tally(4, 2, 1)
+
+    monkeypatch.setattr(classifier, "predict_to", predict_to, raising=False)
+    arguments = ["predict", "a", "b", "--weights", "w", "--output", "out.csv", "--resume", "--workers", "3"]
+    assert run(arguments) == 1
+    captured = capsys.readouterr()
+    assert captured.out == "6 photos (4 were there): out.csv\n"
+    assert captured.err == "1 of 6 photos could not be read.\n"
+
+
+@pytest.mark.parametrize("options", [["--json", "--output", "a.csv"], ["--resume"], ["--csv", "--json"]])
+def test_options_that_do_not_go_together(
+    classifier: type[FakeClassifier], capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    assert run(["predict", "a", "--weights", "w", *options]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
 
 
 def test_photos_before_an_error_are_printed(

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import itertools
 import json
+import threading
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +102,57 @@ def test_it_streams(model: nn.Module, photos: Path) -> None:
     assert [next(stream_).label for _ in range(6)]
     assert len(taken) <= 10
     stream_.close()
+
+
+def test_batches_fill_across_broken_photos(photos: Path) -> None:
+    sizes: list[int] = []
+
+    class Counting(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            sizes.append(len(images))
+            return torch.zeros(len(images), 3)
+
+    mixed = [item for index in range(9) for item in (photos / f"{index}.jpg", b"broken")]
+    assert len(stream(Counting(), mixed, batch_size=4)) == 18
+    assert sizes == [4, 4, 1]
+
+
+def test_memory_holds_two_batches_whatever_the_number_of_photos(model: nn.Module) -> None:
+    held, most = 0, 0
+    lock = threading.Lock()
+
+    class Counted(np.ndarray):
+        """A photo that tells when it is let go of."""
+
+    def release() -> None:
+        nonlocal held
+        with lock:
+            held -= 1
+
+    def many() -> Iterator[np.ndarray]:
+        nonlocal held, most
+        for _ in range(300):
+            photo = np.zeros((8, 8, 3), np.uint8).view(Counted)
+            weakref.finalize(photo, release)
+            with lock:
+                held += 1
+                most = max(most, held)
+            yield photo
+
+    options = {"preprocess": PREPROCESS, "classes": CLASSES, "batch_size": 4, "workers": 2}
+    assert sum(1 for _ in stream_predictions(model, many(), **options)) == 300  # type: ignore[arg-type]
+    assert most <= 2 * 4 + 2 + 2
+
+
+def test_a_stream_that_is_left_stops_its_threads(model: nn.Module, photos: Path) -> None:
+    before = threading.active_count()
+    running = stream_predictions(
+        model, itertools.repeat(photos / "0.jpg"), preprocess=PREPROCESS, classes=CLASSES
+    )
+    next(running)
+    assert threading.active_count() > before
+    running.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == before
 
 
 def test_a_prediction_is_plain_json(model: nn.Module, photos: Path) -> None:

@@ -6,22 +6,13 @@ import contextlib
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from rich.console import Console
 from rich.table import Column, Table
 
-
-def printable(text: str) -> str:
-    r"""Return text with everything that does not print as a backslash escape.
-
-    A file's name may hold newlines, terminal commands or marks that turn the direction of writing; here
-    they become ``\n``, ``\x1b`` or ``\u202e``.
-    """
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text
-    )
+from activitynet.errors import printable
 
 
 def print_json(value: Any, *, indent: int | None = 2) -> None:
@@ -57,6 +48,46 @@ class RowPrinter:
     def row(self, *cells: str, style: str = "") -> None:
         """Print one row, in colour where stdout is a terminal."""
         self._print([printable(cell) for cell in cells], style)
+
+
+class PhotoProgress:
+    """A bar with photos a second and the time that is left, where stderr is a terminal.
+
+    Args:
+        photos: Gives every photo that is to come; called only to count them.
+    """
+
+    def __init__(self, photos: Callable[[], Iterable[object]]) -> None:
+        from rich import progress  # noqa: PLC0415  slow to import, seldom needed
+
+        console = Console(stderr=True)
+        self._progress = progress.Progress(
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TextColumn("{task.fields[rate]}"),
+            progress.TimeElapsedColumn(),
+            progress.TextColumn("left"),
+            progress.TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        total = sum(1 for _ in photos()) if console.is_terminal else None
+        self._task = self._progress.add_task("", total=total, rate="")
+
+    def __enter__(self) -> PhotoProgress:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def show(self, done: int) -> None:
+        """Say how many photos are done, those of a run before included."""
+        task = self._progress.tasks[self._task]
+        if not task.completed:
+            self._progress.reset(self._task, completed=done - 1)  # what a run before did is no speed
+        rate = f"{task.speed:.0f} img/s" if task.speed else ""
+        self._progress.update(self._task, completed=done, rate=rate)
 
 
 class _StderrHandler(logging.Handler):

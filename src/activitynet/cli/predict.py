@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,8 @@ from rich.table import Column
 
 import activitynet
 from activitynet.cli import options
-from activitynet.cli.output import RowPrinter, print_json, printable
+from activitynet.cli.output import PhotoProgress, RowPrinter, print_json
+from activitynet.errors import printable
 
 if TYPE_CHECKING:
     from activitynet.inference import Ways
@@ -45,6 +45,20 @@ def predict(
     as_csv: Annotated[
         bool, typer.Option("--csv", help="Print CSV; what does not print in a name is escaped.")
     ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write rows into this .csv, .jsonl or .parquet file as they come, and print none.",
+            show_default=False,
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with FILE after a run that was cut off.")
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Threads that decode photos.", show_default="one a core")
+    ] = None,
     allow_urls: Annotated[
         bool, typer.Option("--allow-urls", help="Fetch photos given as http(s) URLs.")
     ] = False,
@@ -58,21 +72,46 @@ def predict(
     ] = None,
 ) -> int:
     """Say what is in photos. The exit code is 1 when one of them could not be read."""
-    if as_json and as_csv:
-        raise typer.BadParameter("choose one of --json and --csv.", param_hint="--csv")
+    if sum(map(bool, (as_json, as_csv, output, submission))) > 1:
+        raise typer.BadParameter("choose one of them.", param_hint="--json, --csv, --output, --submission")
+    if resume and output is None:
+        raise typer.BadParameter("it goes on with the file that --output names.", param_hint="--resume")
     predictor = options.load_predictor(weights, engine=engine, cascade=cascade)
     if submission is not None:
         if len(photos) != 1:
             raise typer.BadParameter("it takes one PHOTO, the contest's folder.", param_hint="--submission")
         return _submit(predictor, Path(photos[0]), submission, tta or None)
+    if output is not None:
+        from activitynet.data.inputs import iter_photos  # noqa: PLC0415  --help needs no torch
+
+        with PhotoProgress(lambda: iter_photos(photos, allow_urls=allow_urls)) as progress:
+            tally = predictor.predict_to(
+                output,
+                photos,
+                top=top,
+                workers=workers,
+                allow_urls=allow_urls,
+                tta=tta or None,
+                resume=resume,
+                progress=lambda so_far: progress.show(so_far.kept + so_far.predicted),
+            )
+        kept = f" ({tally.kept} were there)" if tally.kept else ""
+        print(f"{tally.kept + tally.predicted} photos{kept}: {printable(str(output))}")
+        return _outcome(tally.failed, tally.kept + tally.predicted)
     classes = predictor.classes or ()
     top = min(top, len(classes))
     show = _json if as_json else _csv_printer(top) if as_csv else _row_printer(classes, top)
     seen = failed = 0
-    for prediction in predictor.predict(photos, top=top, allow_urls=allow_urls, tta=tta or None):
+    for prediction in predictor.predict(
+        photos, top=top, workers=workers, allow_urls=allow_urls, tta=tta or None
+    ):
         show(prediction)
         seen += 1
         failed += prediction.error is not None
+    return _outcome(failed, seen)
+
+
+def _outcome(failed: int, seen: int) -> int:
     if failed:
         print(f"{failed} of {seen} photos could not be read.", file=sys.stderr)
     return SOME_FAILED if failed else 0
@@ -94,18 +133,10 @@ def _json(prediction: activitynet.Prediction) -> None:
 
 
 def _csv_printer(top: int) -> _Print:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    ranks = ("" if rank == 1 else f"_{rank}" for rank in range(1, top + 1))
-    writer.writerow(
-        ["source", "error", *(f"{name}{rank}" for rank in ranks for name in ("label", "probability"))]
-    )
+    from activitynet.inference.prediction_file import csv_cells, csv_header, csv_line  # noqa: PLC0415  --help
 
-    def show(prediction: activitynet.Prediction) -> None:
-        guesses = [cell for label, probability in prediction.top for cell in (printable(label), probability)]
-        guesses += [""] * (2 * top - len(guesses))
-        writer.writerow([printable(prediction.source), printable(prediction.error or ""), *guesses])
-
-    return show
+    print(csv_line(csv_header(top)), end="")
+    return lambda prediction: print(csv_line(csv_cells(prediction, top)), end="")
 
 
 def _row_printer(classes: tuple[str, ...], top: int) -> _Print:

@@ -11,11 +11,10 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 from torch import nn
 
 from activitynet.data.photos import Photo, PhotoDataset
-from activitynet.ensemble.cascade import decided_at, fit_cascade, stage_answers
+from activitynet.ensemble.cascade import decided_at, fit_cascade, log_softmax, stage_answers
 from activitynet.ensemble.ensemble import Ensemble
 from activitynet.ensemble.selection import Metric, fit_weights, greedy_selection, what_each_adds
 from activitynet.ensemble.soup import greedy_soup, uniform_soup
@@ -158,7 +157,7 @@ def build_ensemble(
         Ensemble(members, classes=classes), photos, batch_size=batch_size, workers=workers
     )
     temperatures = [fit_temperature(logits, labels) for logits in answers]
-    calibrated: NDArray[np.float64] = log_softmax(answers / np.reshape(temperatures, (-1, 1, 1)), axis=2)
+    calibrated = log_softmax(answers / np.reshape(temperatures, (-1, 1, 1)))
     probabilities = np.exp(calibrated)
 
     def macro_f1(truth: NDArray[np.int64], guesses: NDArray[np.int64]) -> float:
@@ -188,7 +187,7 @@ def build_ensemble(
         classes,
         labels,
         whole,
-        log_softmax(whole / ensemble.temperature, axis=1),
+        log_softmax(whole / ensemble.temperature),
         share=1.0,
         adds=0.0,
         macs=sum(macs[index] for index in order),

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 from torch import nn
 
 from activitynet.ensemble.selection import Metric
@@ -114,10 +113,7 @@ def stage_answers(
     Returns:
         Logarithms of probabilities, (stages, N, classes).
     """
-    said: NDArray[np.float64] = log_softmax(
-        _combined(ensemble, answers) / np.reshape(temperatures, (-1, 1, 1)), axis=2
-    )
-    return said
+    return log_softmax(_combined(ensemble, answers) / np.reshape(temperatures, (-1, 1, 1)))
 
 
 def decided_at(said: NDArray[np.float64], threshold: float) -> NDArray[np.intp]:
@@ -125,6 +121,12 @@ def decided_at(said: NDArray[np.float64], threshold: float) -> NDArray[np.intp]:
     enough = np.exp(said.max(axis=2)) > threshold
     enough[-1] = True
     return enough.argmax(axis=0)
+
+
+def log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return logarithms of probabilities, over the last axis."""
+    said: NDArray[np.float64] = torch.from_numpy(logits).log_softmax(dim=-1).numpy()
+    return said
 
 
 def _combined(ensemble: Ensemble, answers: NDArray[np.float64]) -> NDArray[np.float64]:

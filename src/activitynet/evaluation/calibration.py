@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from activitynet.errors import DataError
 
@@ -38,7 +38,8 @@ def fit_temperature(logits: Floats, labels: Ints) -> float:
     for _ in range(_BISECTIONS):
         # The loss is convex in the inverse temperature: its slope is zero at one place.
         middle = (low * high) ** 0.5
-        slope = ((softmax(logits * middle, axis=1) * logits).sum(axis=1) - right).mean()
+        said = torch.from_numpy(logits * middle).softmax(dim=1).numpy()
+        slope = ((said * logits).sum(axis=1) - right).mean()
         low, high = (middle, high) if slope < 0 else (low, middle)
     return 1 / (low * high) ** 0.5
 

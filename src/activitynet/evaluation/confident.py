@@ -10,8 +10,6 @@ import warnings
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 
 from activitynet.data.splits import folds
 
@@ -35,6 +33,9 @@ def cross_validated(
     Returns:
         Probabilities, (N, classes).
     """
+    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415 - slow to import, seldom needed
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
+
     parts = folds(labels, groups, seed=seed)
 
     def predicted(strength: float) -> NDArray[np.float64]:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from activitynet.data.checking import count_skipped, skip_note
 from activitynet.data.photos import SkippedPhoto
@@ -103,6 +102,8 @@ def score(labels: ArrayLike, predicted: ArrayLike, classes: Sequence[str]) -> Sc
     Raises:
         DataError: There are no photos to score.
     """
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support  # noqa: PLC0415 - slow to import
+
     truth, guess = np.asarray(labels), np.asarray(predicted)
     if truth.size == 0:
         raise DataError("there are no labelled photos to score; check that this split has photos.")

@@ -5,6 +5,7 @@ from activitynet.inference.engine_choice import EngineName, compile_network, loa
 from activitynet.inference.engines import Engine, Precision
 from activitynet.inference.forward import forward_batches, forward_dataset, photo_loader
 from activitynet.inference.predict import Prediction, stream_predictions
+from activitynet.inference.prediction_file import PredictionFile, Tally
 from activitynet.inference.tta import TTA, Ways, augmented
 
 __all__ = [
@@ -13,6 +14,8 @@ __all__ = [
     "EngineName",
     "Precision",
     "Prediction",
+    "PredictionFile",
+    "Tally",
     "Ways",
     "augmented",
     "best_device",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
+import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,8 +14,8 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import default_collate
 
-from activitynet.data.inputs import iter_photos
-from activitynet.errors import ActivityNetError
+from activitynet.data.inputs import NamedPhoto, iter_photos
+from activitynet.errors import ActivityNetError, DataError, printable
 from activitynet.inference.forward import forward_batches
 
 
@@ -56,12 +57,14 @@ def stream_predictions(
     temperature: float = 1.0,
     top: int = 5,
     batch_size: int = 32,
+    workers: int | None = None,
     allow_urls: bool = False,
+    after: Iterable[str] = (),
 ) -> Iterator[Prediction]:
     """Predict photos one after the other, in the order they come.
 
-    Threads decode the next batch while the model looks at this one, so memory stays flat whatever the
-    number of photos.
+    Threads decode and preprocess the next photos while the model looks at a batch (Pillow and torch let go of
+    the interpreter meanwhile). About two batches are under way at any time, so memory stays flat.
 
     Args:
         model: A zoo model with one output a class.
@@ -70,12 +73,45 @@ def stream_predictions(
         classes: Class names in the order of the model's outputs.
         temperature: Logits are divided by it before the softmax.
         top: How many classes a prediction lists.
-        batch_size: Photos a forward pass. The answer does not depend on it.
+        batch_size: Photos a forward pass, broken ones not counted. The answer does not depend on it.
+        workers: Threads that decode; `None` takes one for each core that this process may use.
         allow_urls: Fetch photos that are given as http(s) URLs.
+        after: Sources of the first photos, in their order; those are passed over, and not opened.
 
     Yields:
         One prediction a photo. A photo that cannot be read yields its error, and the rest go on.
+
+    Raises:
+        DataError: The first photos are not those of ``after``.
     """
+    items = _passed_over(iter_photos(photos, allow_urls=allow_urls), after)
+    batch: list[tuple[str, Any]] = []
+    readable = 0
+    for source, image in _decoded(items, preprocess, batch_size, workers or _cores()):
+        batch.append((source, image))
+        readable += not isinstance(image, ActivityNetError)
+        if readable == batch_size:
+            yield from _answers(model, batch, classes, temperature, top)
+            batch, readable = [], 0
+    yield from _answers(model, batch, classes, temperature, top)
+
+
+def _passed_over(items: Iterator[NamedPhoto], after: Iterable[str]) -> Iterator[NamedPhoto]:
+    for position, before in enumerate(after):
+        now, _ = next(items, (None, None))
+        if now is None or before not in (now, printable(now)):
+            found = "is missing" if now is None else f"is {now!r}"
+            raise DataError(
+                f"cannot go on: the photo at position {position} was {before!r}, and now {found}. Photos "
+                "were added, removed or renamed meanwhile: predict into a new file."
+            )
+    yield from items
+
+
+def _decoded(
+    items: Iterator[NamedPhoto], preprocess: Callable[[Image.Image], Any], batch_size: int, workers: int
+) -> Iterator[tuple[str, Any]]:
+    """Yield each photo's name with the model's input or an error, while threads work on those ahead."""
 
     def load(open_photo: Callable[[], Image.Image]) -> Any:
         try:
@@ -83,29 +119,41 @@ def stream_predictions(
         except ActivityNetError as error:
             return error
 
-    items = iter_photos(photos, allow_urls=allow_urls)
-    with ThreadPoolExecutor(max_workers=2) as pool:
+    pool = ThreadPoolExecutor(workers)
+    underway: deque[tuple[str, Future[Any]]] = deque()
+    try:
+        for source, open_photo in items:
+            underway.append((source, pool.submit(load, open_photo)))
+            if len(underway) == batch_size + workers:
+                name, future = underway.popleft()
+                yield name, future.result()
+        while underway:
+            name, future = underway.popleft()
+            yield name, future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
-        def next_batch() -> list[tuple[str, Future[Any]]]:
-            return [
-                (source, pool.submit(load, photo)) for source, photo in itertools.islice(items, batch_size)
-            ]
 
-        batch = next_batch()
-        while batch:
-            upcoming = next_batch()
-            loaded = [(source, future.result()) for source, future in batch]
-            images = [image for _, image in loaded if not isinstance(image, ActivityNetError)]
-            rows: Iterator[torch.Tensor] = iter(())
-            if images:
-                (logits,) = forward_batches(model, [default_collate(images)])
-                rows = iter((logits.double() / temperature).softmax(dim=1))
-            for source, image in loaded:
-                if isinstance(image, ActivityNetError):
-                    yield Prediction(source, None, None, error=str(image))
-                else:
-                    yield _prediction(source, next(rows), classes, top)
-            batch = upcoming
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _answers(
+    model: nn.Module, batch: list[tuple[str, Any]], classes: Sequence[str], temperature: float, top: int
+) -> Iterator[Prediction]:
+    images = [image for _, image in batch if not isinstance(image, ActivityNetError)]
+    rows: Iterator[torch.Tensor] = iter(())
+    if images:
+        (logits,) = forward_batches(model, [default_collate(images)])
+        rows = iter((logits.double() / temperature).softmax(dim=1))
+    for source, image in batch:
+        if isinstance(image, ActivityNetError):
+            yield Prediction(source, None, None, error=str(image))
+        else:
+            yield _prediction(source, next(rows), classes, top)
 
 
 def _prediction(source: str, probabilities: torch.Tensor, classes: Sequence[str], top: int) -> Prediction:

@@ -12,8 +12,6 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 from activitynet.errors import TrainingError
@@ -45,6 +43,9 @@ def fit_head(
     Raises:
         TrainingError: The classifier is not an ``nn.Linear``.
     """
+    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415 - slow to import, seldom needed
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
+
     head = model.get_classifier()  # type: ignore[operator]
     if not isinstance(head, nn.Linear):
         raise TrainingError(

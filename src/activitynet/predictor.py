@@ -11,15 +11,16 @@ from typing import Any, TypeAlias
 
 from torch import nn
 
+from activitynet import ranks
 from activitynet.data.checking import Checked, check_photos, count_skipped, skip_note
 from activitynet.data.opening import open_data
-from activitynet.data.photos import PhotoData
+from activitynet.data.photos import Photo, PhotoData, SkippedPhoto
 from activitynet.data.preprocess import Preprocess
 from activitynet.data.splits import by_split
 from activitynet.data.views import Views
 from activitynet.errors import DataError, ImageError
-from activitynet.evaluation import Scores
-from activitynet.fitting import default_workers, score_photos
+from activitynet.evaluation import Answers, Scores, ask
+from activitynet.fitting import default_workers
 from activitynet.inference import (
     TTA,
     Prediction,
@@ -27,6 +28,7 @@ from activitynet.inference import (
     Tally,
     Ways,
     augmented,
+    device_of,
     stream_predictions,
 )
 
@@ -88,7 +90,54 @@ class Predictor(ABC):
             DataError: The data or the split cannot be used, or photos are broken; all of them are listed.
             ModelError: There are no weights yet, or ``tta`` cannot be.
         """
-        (model, preprocess, classes), _ = self._looking(tta)
+        return self.answer(
+            data, split=split, batch_size=batch_size, workers=workers, skip_bad=skip_bad, tta=tta
+        ).scores()
+
+    def answer(
+        self,
+        data: Data,
+        *,
+        split: str = "val",
+        batch_size: int = 64,
+        workers: int | None = None,
+        skip_bad: bool = False,
+        tta: Ways | None = None,
+    ) -> Answers:
+        """Answer for labelled photos: what everything that `evaluation` measures is computed from.
+
+        Of a distributed run (`torchrun`), every process calls this at once; each computes a share, and all
+        get all answers.
+
+        Args:
+            data: As for `evaluate`.
+            split: As for `evaluate`.
+            batch_size: As for `evaluate`.
+            workers: As for `evaluate`.
+            skip_bad: As for `evaluate`.
+            tta: As for `predict`.
+
+        Raises:
+            DataError: As for `evaluate`.
+            ModelError: As for `evaluate`.
+        """
+        (model, preprocess, classes), temperature = self._looking(tta)
+        ranks.join(device_of(model))
+        readable, skipped = ranks.from_main(lambda: self._readable(data, split, skip_bad=skip_bad))
+        answers = ask(
+            model,
+            readable,
+            preprocess,
+            classes,
+            temperature=temperature,
+            batch_size=batch_size,
+            workers=default_workers() if workers is None else workers,
+        )
+        return dataclasses.replace(answers, skipped=skipped)
+
+    def _readable(
+        self, data: Data, split: str, *, skip_bad: bool
+    ) -> tuple[tuple[Photo, ...], tuple[SkippedPhoto, ...]]:
         photos = self._open(data)
         parts = dict(by_split(photos))
         if split != "all" and split not in parts:
@@ -100,10 +149,7 @@ class Predictor(ABC):
         skipped = tuple(photo for photo in photos.skipped if photo.split in chosen)
         photos = PhotoData(photos.classes, train, val, test, skipped=skipped)
         checked = self._check(photos, skip_bad=skip_bad).data
-        readable = (*checked.train, *checked.val, *checked.test)
-        workers = default_workers() if workers is None else workers
-        scores = score_photos(model, readable, preprocess, classes, batch_size=batch_size, workers=workers)
-        return dataclasses.replace(scores, skipped=checked.skipped)
+        return (*checked.train, *checked.val, *checked.test), checked.skipped
 
     def predict(
         self,

@@ -25,9 +25,13 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
 ) -> None:
     """Score trained weights on labelled photos."""
+    from activitynet import ranks  # noqa: PLC0415  --help needs no torch
+
     predictor = options.load_predictor(weights, engine=engine, cascade=cascade)
     photos = options.open_for(predictor, data, group_duplicates=group_duplicates)
     scores = predictor.evaluate(photos, split=split, skip_bad=skip_bad, tta=tta or None)
+    if not ranks.is_main():
+        return
     if as_json:
         print_json(scores.to_dict())
         return

@@ -44,15 +44,41 @@ def fit_temperature(logits: Floats, labels: Ints) -> float:
     return 1 / (low * high) ** 0.5
 
 
-def expected_calibration_error(probabilities: Floats, labels: Ints, *, bins: int = 15) -> float:
-    """Return by how much confidence and accuracy differ on average (Naeini et al. 2015).
+BINS = 15
+"""Bins of a calibration error, unless told."""
 
-    Photos are put into bins of equal width by the probability of their most probable class.
+
+def confidence_bins(confidence: Floats, *, bins: int = BINS, adaptive: bool = False) -> Ints:
+    """Sort photos into bins by the probability of their most probable class.
+
+    Args:
+        confidence: In [0, 1]; (N,).
+        bins: How many, at least 1.
+        adaptive: Bins of as many photos each (Nguyen and O'Connor 2015) rather than of equal width.
+
+    Returns:
+        The number of each photo's bin, from 0; (N,).
+    """
+    if not adaptive:
+        return np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    which = np.empty(len(confidence), dtype=np.int64)
+    which[np.argsort(confidence, kind="stable")] = (
+        np.arange(len(confidence)) * bins // max(1, len(confidence))
+    )
+    return which
+
+
+def expected_calibration_error(
+    probabilities: Floats, labels: Ints, *, bins: int = BINS, adaptive: bool = False
+) -> float:
+    """Return by how much confidence and accuracy differ on average (Naeini et al. 2015).
 
     Args:
         probabilities: (N, classes).
         labels: True class indices, (N,).
         bins: How many.
+        adaptive: Bins of as many photos each, which few photos of high confidence need; else bins of equal
+            width.
 
     Returns:
         The mean over photos of their bin's |accuracy - confidence|, in [0, 1].
@@ -64,6 +90,6 @@ def expected_calibration_error(probabilities: Floats, labels: Ints, *, bins: int
         raise DataError("there are no labelled photos to measure calibration on.")
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == labels
-    which = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    which = confidence_bins(confidence, bins=bins, adaptive=adaptive)
     gaps = np.bincount(which, weights=right - confidence, minlength=bins)
     return float(np.abs(gaps).sum() / len(labels))

@@ -88,13 +88,30 @@ class Scores:
         }
 
 
-def score(labels: ArrayLike, predicted: ArrayLike, classes: Sequence[str]) -> Scores:
+def scored_classes(support: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Tell which classes macro-F1 averages over: see `Scores`.
+
+    Args:
+        support: Photos of each class, (classes,).
+    """
+    enough: NDArray[np.bool_] = support >= MIN_SUPPORT
+    return enough if enough.sum() >= 2 else support > 0
+
+
+def score(
+    labels: ArrayLike,
+    predicted: ArrayLike,
+    classes: Sequence[str],
+    *,
+    skipped: tuple[SkippedPhoto, ...] = (),
+) -> Scores:
     """Score predicted classes against the true ones.
 
     Args:
         labels: True class indices, shape (N,).
         predicted: Predicted class indices, shape (N,).
         classes: Class names in index order.
+        skipped: Photos that could not be scored.
 
     Returns:
         The scores. A class that is neither there nor predicted has precision, recall and F1 of 0.
@@ -112,9 +129,7 @@ def score(labels: ArrayLike, predicted: ArrayLike, classes: Sequence[str]) -> Sc
         truth, guess, labels=indices, zero_division=0.0
     )
     present: NDArray[np.bool_] = support > 0
-    scored = support >= MIN_SUPPORT
-    if scored.sum() < 2:
-        scored = present
+    scored = scored_classes(support)
     return Scores(
         photos=int(truth.size),
         accuracy=float((truth == guess).mean()),
@@ -128,4 +143,5 @@ def score(labels: ArrayLike, predicted: ArrayLike, classes: Sequence[str]) -> Sc
         confusion=tuple(
             tuple(int(count) for count in row) for row in confusion_matrix(truth, guess, labels=indices)
         ),
+        skipped=skipped,
     )

@@ -93,21 +93,59 @@ def forward_dataset(
         The outputs, float32 (N, classes) or (N, features), and the labels, int64 (N,), in the data
         set's order.
     """
-    labels: list[torch.Tensor] = []
-    part: Dataset[Any] = dataset
+    outputs, (labels, _) = forward_items(
+        model,
+        dataset,
+        batch_size=batch_size,
+        workers=workers,
+        features=features,
+        bf16=bf16,
+        shared=shared,
+    )
+    return outputs, labels
+
+
+def forward_items(
+    model: nn.Module,
+    dataset: Dataset[Any],
+    *,
+    batch_size: int = 64,
+    workers: int = 0,
+    features: bool = False,
+    bf16: bool = False,
+    shared: bool = False,
+) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+    """Run a model over a data set whose items are an image and numbers that go with it.
+
+    Args:
+        model: As for `forward_dataset`, and so are the options.
+        dataset: Its items are tuples: an image, or several views of one, and numbers or tensors.
+        batch_size: As for `forward_dataset`.
+        workers: As for `forward_dataset`.
+        features: As for `forward_dataset`.
+        bf16: As for `forward_dataset`.
+        shared: As for `forward_dataset`.
+
+    Returns:
+        The outputs, and for each of the numbers a tensor of (N, ...), in the data set's order.
+    """
+    numbers: list[Sequence[torch.Tensor]] = []
+    total = len(dataset)  # type: ignore[arg-type]
+    part = dataset
     if shared and ranks.count() > 1:
-        part = Subset(dataset, range(ranks.rank(), len(dataset), ranks.count()))
+        part = Subset(dataset, range(ranks.rank(), total, ranks.count()))
 
     def images() -> Iterator[Images]:
-        for batch, batch_labels, _ in batches_of(photo_loader(part, batch_size=batch_size, workers=workers)):
-            labels.append(batch_labels)
+        for batch, *others in batches_of(photo_loader(part, batch_size=batch_size, workers=workers)):
+            numbers.append(others)
             yield batch
 
     outputs = torch.cat(list(forward_batches(model, images(), features=features, bf16=bf16)))
+    columns = tuple(torch.cat(column) for column in zip(*numbers, strict=True))
     if part is dataset:
-        return outputs, torch.cat(labels)
+        return outputs, columns
     device = device_of(model)
     return (
-        ranks.interleaved(outputs, len(dataset), device),
-        ranks.interleaved(torch.cat(labels), len(dataset), device),
+        ranks.interleaved(outputs, total, device),
+        tuple(ranks.interleaved(column, total, device) for column in columns),
     )

@@ -13,6 +13,7 @@ import typer
 
 from activitynet import __version__
 from activitynet.cli.audit import audit
+from activitynet.cli.distill import distill
 from activitynet.cli.ensemble import ensemble, soup
 from activitynet.cli.evaluate import evaluate
 from activitynet.cli.export import export
@@ -69,6 +70,7 @@ _app.command("audit")(audit)
 _app.command("evaluate")(evaluate)
 _app.command("ensemble")(ensemble)
 _app.command("soup")(soup)
+_app.command("distill")(distill)
 _app.command("predict")(predict)
 _app.command("export")(export)
 _app.command("models")(models)

@@ -22,7 +22,16 @@ from fuzzing.parent import Fuzzer, Result, scratch_folder
 from fuzzing.targets import TARGETS
 
 # How fast readers are differs a hundredfold: what a target's inputs cost decides how many it gets.
-SHARES = {"decoder": 40, "tables": 25, "mat": 15, "card": 20, "weights": 20, "folders": 5, "contest": 5}
+SHARES = {
+    "decoder": 40,
+    "tables": 25,
+    "mat": 15,
+    "card": 20,
+    "ensemble": 10,
+    "weights": 20,
+    "folders": 5,
+    "contest": 5,
+}
 
 
 def main() -> int:

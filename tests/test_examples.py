@@ -53,6 +53,19 @@ def test_own_photos_end_as_weights(tmp_path: Path, sample_data: Path) -> None:
     assert Classifier.load(tmp_path / "run" / "model").classes == start.classes
 
 
+@pytest.mark.slow
+def test_an_ensemble_its_cascade_and_its_student_are_compared(tmp_path: Path) -> None:
+    from activitynet import Classifier, Ensemble
+
+    done = run_example("ensemble_and_distill.py", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = dict(line.split(": macro-F1 ") for line in done.stdout.splitlines()[-3:])
+    costs = {name: float(row.split(", ")[1].split()[0]) for name, row in rows.items()}
+    assert costs["student"] < costs["cascade"] <= costs["ensemble"]
+    teacher = Ensemble.load(tmp_path / "out" / "ensemble")
+    assert Classifier.load(tmp_path / "out" / "student").classes == teacher.classes
+
+
 def test_an_exported_file_answers_with_its_labels(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     done = run_example("export_and_run.py", "out", cwd=tmp_path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from activitynet.data.preprocess import Preprocess
+from activitynet.data.views import Views
 from activitynet.errors import ModelError
-from activitynet.evaluation import Scores, plot_confusion
-from activitynet.export import Format, export_model, is_exported
+from activitynet.evaluation import Scores
+from activitynet.export import is_exported
 from activitynet.fitting import card_scores
 from activitynet.inference import (
     Engine,
@@ -25,8 +26,9 @@ from activitynet.inference import (
     load_exported,
 )
 from activitynet.learner import Learner
-from activitynet.predictor import Data
-from activitynet.weights import Card, find_weights, load_weights, push_weights, save_weights
+from activitynet.predictor import confusion_picture
+from activitynet.weights import Card, EnsembleCard, find_weights, load_weights, save_weights
+from activitynet.zoo.info import count_macs
 
 __all__ = ["Classifier", "Prediction"]
 
@@ -98,82 +100,10 @@ class Classifier(Learner):
             facts["training_data"] = training_data
         if licence is not None:
             facts["licence"] = licence
-        picture = None
         if scores is not None:
             facts["metrics"] = {**facts.get("metrics", {}), **card_scores(scores)}
-            with tempfile.TemporaryDirectory() as temporary:
-                plot_confusion(scores, drawn := Path(temporary) / "confusion.png")
-                picture = drawn.read_bytes()
-        save_weights(folder, self._ready()[0], self._card(facts), picture=picture)
+        save_weights(folder, self._ready()[0], self._card(facts), picture=confusion_picture(scores))
         return Path(folder)
-
-    def push_to_hub(
-        self,
-        repository: str,
-        *,
-        private: bool | None = None,
-        revision: str = "main",
-        message: str | None = None,
-        training_data: str | None = None,
-        licence: str | None = None,
-        scores: Scores | None = None,
-    ) -> str:
-        """Publish the weights, their card and a page about them on the Hub, as one commit.
-
-        Args:
-            repository: ``org/name``; made where there is none.
-            private: Whether a repository that is made is private; `None` leaves it to the account.
-            revision: The branch to commit to; made where there is none.
-            message: The commit's message.
-            training_data: As for `save`.
-            licence: As for `save`.
-            scores: As for `save`.
-
-        Returns:
-            ``org/name@COMMIT``, which `load` takes, and which never changes.
-
-        Raises:
-            ModelError: As for `save`.
-            HubError: The Hub cannot be reached, or refuses.
-        """
-        with tempfile.TemporaryDirectory() as temporary:
-            folder = self.save(
-                Path(temporary) / "weights", training_data=training_data, licence=licence, scores=scores
-            )
-            return push_weights(folder, repository, private=private, revision=revision, message=message)
-
-    def export(
-        self,
-        path: str | os.PathLike[str],
-        format: Format = "onnx",
-        *,
-        calibrate: Data | None = None,
-    ) -> Path:
-        """Write a file that turns photos into probabilities without this library.
-
-        It takes uint8 RGB photos (batch, height, width, 3) of any size, those of one batch of the same, and
-        gives float32 probabilities (batch, classes). Preprocessing and temperature are inside; the card, with
-        the class names, is in its metadata as ``activitynet.card``.
-
-        Args:
-            path: A file that ends in ``.onnx``, ``.xml`` (its tensors go into a ``.bin`` beside it) or
-                ``.pt2``.
-            format: ``"onnx"``, ``"openvino"`` or ``"torch"``.
-            calibrate: Photos (as for `fit`; those of ``train``) by which to choose the ranges of 8-bit
-                numbers; `None` keeps float32.
-
-        Returns:
-            The path.
-
-        Raises:
-            DataError: The data to calibrate with cannot be used.
-            ModelError: There are no weights yet, the model has no such form, or packages are missing.
-            StorageError: The file cannot be written.
-        """
-        model, _, _ = self._ready()
-        photos = None if calibrate is None else self._open(calibrate).train
-        card = self._card(self._card_facts, architecture=getattr(model, "architecture", type(model).__name__))
-        return export_model(model, card, path, format, calibrate=photos)
 
     @classmethod
     def load(
@@ -207,32 +137,56 @@ class Classifier(Learner):
             StorageError: The Hub's cache cannot be written.
         """
         model: nn.Module
+        card: Card | EnsembleCard
+        preprocess: Preprocess | Views
         if is_exported(source):
-            model, card = load_exported(Path(source), engine or "auto", precision)
+            model, contents = load_exported(Path(source), engine or "auto", precision)
+            card, preprocess = contents.card, contents.preprocess
         else:
             model, card = load_weights(find_weights(source))
+            preprocess = card.preprocess
             if engine is not None:
                 on = torch.device(device) if device is not None else best_device()
                 model = compile_network(model.to(on), card.preprocess.size, engine, precision)
             elif precision is not None:
                 raise ModelError("precision belongs to an engine: name one, such as engine='auto'.")
-        classifier = cls(card.architecture, card.classes, model_args=card.model_args, device=device)
+        if isinstance(card, Card):
+            classifier = cls(card.architecture, card.classes, model_args=card.model_args, device=device)
+            facts = ("metrics", "training_data", "skipped", "licence", "recipe")
+            classifier._card_facts = {name: getattr(card, name) for name in facts}
+        else:
+            classifier = cls("ensemble", card.classes, device=device)
         classifier.temperature = card.temperature
-        facts = ("metrics", "training_data", "skipped", "licence", "recipe")
-        classifier._card_facts = {name: getattr(card, name) for name in facts}
-        classifier._take(model, card.preprocess)
+        classifier._take(model, preprocess)
         return classifier
+
+    def macs(self) -> float:
+        """Return the multiply-adds that a photo costs.
+
+        Raises:
+            ModelError: There is no model yet, or it runs on an engine, which does not tell.
+        """
+        self._refuse_engine()
+        model, preprocess, _ = self._ready()
+        assert isinstance(preprocess, Preprocess)  # noqa: S101  as in _card
+        return count_macs(model, (3, *preprocess.size))
+
+    def _file_card(self) -> Card:
+        return self._card(
+            self._card_facts, architecture=getattr(self.model, "architecture", type(self.model).__name__)
+        )
 
     def _card(self, facts: Mapping[str, Any], *, architecture: Any = None) -> Card:
         """Return the card of this network, with what is known of its weights."""
-        model, preprocess, classes = self._ready()
         self._refuse_engine()
+        model, preprocess, classes = self._ready()
         architecture = architecture or getattr(model, "architecture", None)
         if architecture is None:
             raise ModelError(
                 "only a network made by create_model can be saved, since its name is what builds it again: "
                 "give your own to activitynet.register_model and make it by its name."
             )
+        assert isinstance(preprocess, Preprocess)  # noqa: S101  several views come with an engine only
         return Card(
             architecture=architecture,
             model_args=getattr(model, "model_args", {}),

@@ -18,6 +18,7 @@ from activitynet import ranks
 from activitynet.data.checking import Checked, count_skipped
 from activitynet.data.photos import PhotoData
 from activitynet.data.preprocess import Preprocess, Resize
+from activitynet.data.views import Views
 from activitynet.errors import DataError, ModelError, TrainingError
 from activitynet.evaluation import plot_learning_rates
 from activitynet.fitting import (
@@ -29,7 +30,7 @@ from activitynet.fitting import (
     settle_recipe,
 )
 from activitynet.inference import Engine, best_device
-from activitynet.predictor import Data, Predictor
+from activitynet.predictor import Data, Publishable, Ready
 from activitynet.training import Callback, FitResult, Recipe, RunFolder
 from activitynet.training.lr_find import LearningRates
 from activitynet.training.order import derived_seed
@@ -40,7 +41,7 @@ from activitynet.zoo import create_model
 _log = logging.getLogger(__name__)
 
 
-class Learner(Predictor):
+class Learner(Publishable):
     """A predictor that learns; `activitynet.Classifier` is one, and describes the arguments."""
 
     def __init__(
@@ -55,7 +56,7 @@ class Learner(Predictor):
         device: str | None = None,
     ) -> None:
         self.classes: tuple[str, ...] | None = tuple(classes) if classes is not None else None
-        self.preprocess: Preprocess | None = None
+        self.preprocess: Preprocess | Views | None = None
         self.temperature = 1.0
         self.device = torch.device(device) if device is not None else best_device()
         self._architecture = model if isinstance(model, str) else type(model).__name__
@@ -79,7 +80,7 @@ class Learner(Predictor):
         """
         return self._ready()[0]
 
-    def _take(self, model: nn.Module, preprocess: Preprocess) -> None:
+    def _take(self, model: nn.Module, preprocess: Preprocess | Views) -> None:
         if self.classes is not None and model.num_classes != len(self.classes):
             raise ModelError(
                 f"the model has {model.num_classes} outputs, and {len(self.classes)} classes are named; "
@@ -294,10 +295,6 @@ class Learner(Predictor):
         return found
 
     @abstractmethod
-    def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write the weights, and what is known of them."""
-
-    @abstractmethod
     def _card(self, facts: Mapping[str, Any]) -> Card:
         """Return the card of this network, with what is known of its weights."""
 
@@ -313,7 +310,7 @@ class Learner(Predictor):
     def _model_for(self, photos: PhotoData, recipe: Recipe, seed: int) -> tuple[nn.Module, Preprocess]:
         """Return what there is already, or make it for these photos' classes."""
         self._refuse_engine()
-        if self._model is not None and self.preprocess is not None:
+        if self._model is not None and isinstance(self.preprocess, Preprocess):
             return self._model, self.preprocess
         with torch.random.fork_rng():
             torch.manual_seed(derived_seed(seed, "init"))
@@ -329,7 +326,7 @@ class Learner(Predictor):
             _log.info("%s", model.warm_start.summary())  # type: ignore[operator, union-attr]
         return model, Preprocess.from_model(model, size=self._image_size, resize=self._resize)
 
-    def _ready(self) -> tuple[nn.Module, Preprocess, tuple[str, ...]]:
+    def _ready(self) -> Ready:
         if self._model is None or self.preprocess is None or self.classes is None:
             raise ModelError(
                 "this classifier has no weights yet: call fit or fine_tune, or use Classifier.load."

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from torch import nn
@@ -19,7 +21,8 @@ from activitynet.data.preprocess import Preprocess
 from activitynet.data.splits import by_split
 from activitynet.data.views import Views
 from activitynet.errors import DataError, ImageError
-from activitynet.evaluation import Answers, Scores, ask
+from activitynet.evaluation import Answers, Scores, ask, plot_confusion
+from activitynet.export import Format, export_model
 from activitynet.fitting import default_workers
 from activitynet.inference import (
     TTA,
@@ -31,6 +34,7 @@ from activitynet.inference import (
     device_of,
     stream_predictions,
 )
+from activitynet.weights import Card, EnsembleCard, push_weights
 
 _log = logging.getLogger(__name__)
 
@@ -53,6 +57,10 @@ class Predictor(ABC):
 
     @abstractmethod
     def _ready(self) -> Ready: ...
+
+    @abstractmethod
+    def macs(self) -> float:
+        """Return the multiply-adds that a photo costs; of a cascade, on average over those it has seen."""
 
     def _looking(self, tta: Ways | None) -> tuple[Ready, float]:
         """Return what is ready to look at photos in several ways, and the temperature of its answers."""
@@ -289,3 +297,101 @@ class Predictor(ABC):
                 )
             return data
         return open_data(data, classes=self.classes)
+
+
+class Publishable(Predictor):
+    """A predictor whose weights can be kept in a folder, published, and exported."""
+
+    @abstractmethod
+    def save(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        training_data: str | None = None,
+        licence: str | None = None,
+        scores: Scores | None = None,
+    ) -> Path:
+        """Write the weights, and what is known of them."""
+
+    @abstractmethod
+    def _file_card(self) -> Card | EnsembleCard:
+        """Return the card for an exported file."""
+
+    def push_to_hub(
+        self,
+        repository: str,
+        *,
+        private: bool | None = None,
+        revision: str = "main",
+        message: str | None = None,
+        training_data: str | None = None,
+        licence: str | None = None,
+        scores: Scores | None = None,
+    ) -> str:
+        """Publish the weights, their card and a page about them on the Hub, as one commit.
+
+        Args:
+            repository: ``org/name``; made where there is none.
+            private: Whether a repository that is made is private; `None` leaves it to the account.
+            revision: The branch to commit to; made where there is none.
+            message: The commit's message.
+            training_data: As for `save`.
+            licence: As for `save`.
+            scores: As for `save`.
+
+        Returns:
+            ``org/name@COMMIT``, which `load` takes, and which never changes.
+
+        Raises:
+            ModelError: As for `save`.
+            HubError: The Hub cannot be reached, or refuses.
+        """
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = self.save(
+                Path(temporary) / "weights", training_data=training_data, licence=licence, scores=scores
+            )
+            return push_weights(folder, repository, private=private, revision=revision, message=message)
+
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        format: Format = "onnx",
+        *,
+        calibrate: Data | None = None,
+    ) -> Path:
+        """Write a file that turns photos into probabilities without this library.
+
+        It takes uint8 RGB photos (batch, height, width, 3) of any size, those of one batch of the same, and
+        gives float32 probabilities (batch, classes). Preprocessing and temperature are inside, and of an
+        ensemble all members, each with its own; the card, with the class names, is in its metadata as
+        ``activitynet.card``. `activitynet.Classifier.load` takes ``.onnx`` and ``.xml``.
+
+        Args:
+            path: A file that ends in ``.onnx``, ``.xml`` (its tensors go into a ``.bin`` beside it) or
+                ``.pt2``.
+            format: ``"onnx"``, ``"openvino"`` or ``"torch"``.
+            calibrate: Photos (as for `evaluate`; those of ``train``) by which to choose the ranges of 8-bit
+                numbers; `None` keeps float32.
+
+        Returns:
+            The path.
+
+        Raises:
+            DataError: The data to calibrate with cannot be used.
+            ModelError: There are no weights yet, the model has no such form, or packages are missing.
+            StorageError: The file cannot be written.
+        """
+        model, preprocess, _ = self._ready()
+        card = self._file_card()
+        photos = None if calibrate is None else self._open(calibrate).train
+        views = preprocess if isinstance(preprocess, Views) else None
+        return export_model(model, card, path, format, views=views, calibrate=photos)
+
+
+def confusion_picture(scores: Scores | None) -> bytes | None:
+    """Return the confusion matrix as a PNG, for a page about weights; `None` without scores."""
+    if scores is None:
+        return None
+    with tempfile.TemporaryDirectory() as temporary:
+        plot_confusion(scores, drawn := Path(temporary) / "confusion.png")
+        return drawn.read_bytes()

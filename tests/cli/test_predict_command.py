@@ -31,7 +31,7 @@ class FakeClassifier:
         return cls()
 
     def predict(
-        self, photos: list[str], *, top: int, workers: int | None, allow_urls: bool
+        self, photos: list[str], *, top: int, workers: int | None, allow_urls: bool, tta: object
     ) -> Iterator[Prediction]:
         type(self).asked = (photos, top, allow_urls)
         yield from self.predictions
@@ -106,7 +106,7 @@ def test_a_file_is_written_instead_of_rows(
         self: object, path: Path, photos: list[str], *, progress: Callable[[Tally], None], **options: object
     ) -> Tally:
         assert (path, photos) == (Path("out.csv"), ["a", "b"])
-        assert options == {"top": 5, "workers": 3, "allow_urls": False, "resume": True}
+        assert options == {"top": 5, "workers": 3, "allow_urls": False, "tta": None, "resume": True}
         progress(Tally(4, 1, 0))
         return Tally(4, 2, 1)
 

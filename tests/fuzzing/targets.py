@@ -41,6 +41,7 @@ TARGETS = {
     "tables": Target("tables", "write_table", "read_table"),
     "mat": Target("mats", "write_mat", "read_mpii"),
     "card": Target("weights", "write_card", "read_only_card"),
+    "ensemble": Target("weights", "write_ensemble_card", "read_only_ensemble_card"),
     "weights": Target("weights", "write_weights", "read_weights"),
     "folders": Target("folders", "write_folder", "read_folder"),
     "contest": Target("folders", "write_contest", "read_contest"),

@@ -15,7 +15,16 @@ import torch
 
 from activitynet.data.preprocess import Preprocess
 from activitynet.tensors import read_metadata, read_tensors
-from activitynet.weights import Card, load_weights, read_card, save_weights
+from activitynet.weights import (
+    Card,
+    EnsembleCard,
+    Member,
+    Stages,
+    load_weights,
+    read_card,
+    read_ensemble_card,
+    save_weights,
+)
 from activitynet.zoo import create_model
 from fuzzing.mutations import NUMBERS, TEXTS, damaged, twisted_json
 
@@ -130,6 +139,41 @@ def write_card(chance: random.Random, folder: Path) -> Path:
 def read_only_card(path: Path, _: random.Random) -> None:
     """Read the card alone."""
     read_card(path)
+
+
+@functools.cache
+def _ensemble() -> dict[str, Any]:
+    """A sound ensemble's card."""
+    card = EnsembleCard(
+        members=(
+            Member(folder="1-test_resnet_se", weight=0.25, sha256="ab" * 32),
+            Member(folder="2-test_resnet_se", weight=0.75, sha256="cd" * 32),
+        ),
+        classes=("walking", "inactivity quiet/light", "бег"),
+        temperature=1.5,
+        cascade=Stages(threshold=0.9, temperatures=(1.5, 0.9)),
+        metrics={"val": {"macro_f1": 0.5}},
+        licence="apache-2.0",
+    )
+    values: dict[str, Any] = json.loads(card.to_json())
+    return values
+
+
+def write_ensemble_card(chance: random.Random, folder: Path) -> Path:
+    """Write a hostile ensemble's card into a folder."""
+    values = _ensemble()
+    if chance.random() < 0.7:
+        inner = [*values, *values["members"][0], *values["cascade"]]
+        data = twisted_json(values, chance, inner).encode("utf-8", "surrogatepass")
+    else:
+        data = damaged(json.dumps(values, indent=2, ensure_ascii=False).encode(), chance)
+    (folder / _CARD).write_bytes(data)
+    return folder
+
+
+def read_only_ensemble_card(path: Path, _: random.Random) -> None:
+    """Read an ensemble's card alone."""
+    read_ensemble_card(path)
 
 
 def write_weights(chance: random.Random, folder: Path) -> Path:

@@ -13,6 +13,8 @@ import pytest
 from huggingface_hub import constants
 from loopback import Loopback
 
+from activitynet.hub import client
+
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -53,6 +55,9 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback
     )
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+    # A loaded machine may stall for longer than users would wait; tests of silence ask for less.
+    monkeypatch.setattr(client, "SECONDS", 60.0)
+    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 60.0)
     for name in ("HF_TOKEN", "ACTIVITYNET_WEIGHTS"):
         monkeypatch.delenv(name, raising=False)
     huggingface_hub.close_session()

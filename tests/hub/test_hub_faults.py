@@ -32,7 +32,7 @@ def ready(server: Loopback, files: dict[str, bytes], waits: list[float]) -> Loop
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def impatient(server: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "SECONDS", 0.15)
     monkeypatch.setattr(timeouts, "_UPLOAD_SECONDS", 0.15)
     monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.15)

@@ -136,6 +136,31 @@ def test_an_ensemble_comes_with_its_members(server: Loopback, weights: Path, tmp
     assert needed <= {file.relative_to(copy) for file in copy.rglob("*")}
 
 
+def test_an_ensemble_is_pushed_with_its_scores(
+    server: Loopback, weights: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    from activitynet.evaluation import score
+
+    ensemble = Ensemble([load_weights(weights)] * 2, weights=[1, 2], temperature=1.3)
+    scores = score([0, 1, 2, 1], [0, 1, 1, 1], ensemble.classes)
+    source = ensemble.push_to_hub(REPOSITORY, scores=scores, licence="mit", message="both")
+    held = server.repositories[REPOSITORY].commits[source.partition("@")[2]]
+    assert held["confusion_matrix.png"].startswith(b"\x89PNG")
+    page = held["README.md"].decode()
+    for text in (f'load_ensemble("{REPOSITORY}")', "![Confusion matrix]", "Intended use", "license: mit"):
+        assert text in page
+    assert "| 1 | running | 0.6667 | 1 | 0.8 | 2 |" in page
+    found = load_ensemble(source)
+    assert (found.licence, found.training_data, found.temperature) == ("mit", "drawings", 1.3)
+    images = torch.ones(SMALL)
+    with torch.no_grad():
+        assert torch.equal(found(images), ensemble(images))
+    assert run(["push", str(found.save(tmp_path / "again")), "team/other"]) == 0  # and by the command
+    other = load_ensemble(capsys.readouterr().out.strip())
+    assert same(other.state_dict(), ensemble.state_dict())
+    assert other.metrics == found.metrics
+
+
 def test_what_does_not_load_is_not_pushed(server: Loopback, weights: Path, tmp_path: Path) -> None:
     folder = pull_to(weights, tmp_path)
     (folder / "notes.txt").write_text("x")

@@ -13,18 +13,19 @@ import typer
 
 from activitynet import __version__
 from activitynet.cli.audit import audit
+from activitynet.cli.distill import distill
 from activitynet.cli.ensemble import ensemble, soup
 from activitynet.cli.evaluate import evaluate
 from activitynet.cli.export import export
 from activitynet.cli.lr_find import lr_find
 from activitynet.cli.models import models
-from activitynet.cli.output import logging_to_stderr, printable
+from activitynet.cli.output import logging_to_stderr
 from activitynet.cli.predict import predict
 from activitynet.cli.recipes import recipes
 from activitynet.cli.sample_data import sample_data
 from activitynet.cli.sharing import pull, push, weights
 from activitynet.cli.train import training_command
-from activitynet.errors import ActivityNetError
+from activitynet.errors import ActivityNetError, printable
 
 BAD_INPUT = 2
 CRASHED = 70  # EX_SOFTWARE of sysexits.h: apart from 1, which says that some photos could not be read
@@ -69,6 +70,7 @@ _app.command("audit")(audit)
 _app.command("evaluate")(evaluate)
 _app.command("ensemble")(ensemble)
 _app.command("soup")(soup)
+_app.command("distill")(distill)
 _app.command("predict")(predict)
 _app.command("export")(export)
 _app.command("models")(models)

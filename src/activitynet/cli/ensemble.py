@@ -9,7 +9,8 @@ import typer
 from rich.table import Column
 
 from activitynet.cli import options
-from activitynet.cli.output import RowPrinter, print_json, printable
+from activitynet.cli.output import RowPrinter, print_json
+from activitynet.errors import printable
 
 if TYPE_CHECKING:
     from activitynet.data.photos import Photo

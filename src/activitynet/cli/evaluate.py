@@ -9,7 +9,8 @@ from rich.cells import cell_len
 from rich.table import Column
 
 from activitynet.cli import options
-from activitynet.cli.output import RowPrinter, print_json, printable
+from activitynet.cli.output import RowPrinter, print_json
+from activitynet.errors import printable
 
 
 def evaluate(

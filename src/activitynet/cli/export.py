@@ -1,4 +1,4 @@
-"""`activitynet export`: a trained model as one file that runs without this library."""
+"""`activitynet export`: a trained model or an ensemble as one file that runs without this library."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-import activitynet
 from activitynet.cli import options
-from activitynet.cli.output import printable
+from activitynet.errors import printable
 
 
 def export(
@@ -30,10 +29,10 @@ def export(
         ),
     ] = None,
 ) -> None:
-    """Write a model, its preprocessing inside, for ONNX Runtime, OpenVINO or torch."""
+    """Write a model or an ensemble, its preprocessing inside, for ONNX Runtime, OpenVINO or torch."""
     from activitynet.export import FORMATS, Format  # noqa: PLC0415  --help needs no torch
 
     formats: dict[str, Format] = {end: form for form, end in FORMATS.items()}
     form = format or formats.get(path.suffix.lower(), "onnx")
-    written = activitynet.Classifier.load(weights).export(path, form, calibrate=calibrate)
+    written = options.load_trained(weights).export(path, form, calibrate=calibrate)
     print(printable(str(written)))

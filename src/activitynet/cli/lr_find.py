@@ -9,7 +9,8 @@ import typer
 
 import activitynet
 from activitynet.cli import options
-from activitynet.cli.output import print_json, printable
+from activitynet.cli.output import print_json
+from activitynet.errors import printable
 
 
 def lr_find(

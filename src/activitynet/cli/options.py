@@ -11,6 +11,7 @@ from activitynet.data.class_names import read_class_names
 from activitynet.errors import TrainingError
 
 if TYPE_CHECKING:
+    from activitynet import Classifier, Ensemble
     from activitynet.data.photos import PhotoData
     from activitynet.predictor import Predictor
 
@@ -55,6 +56,19 @@ Settings: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
+Run: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Folder for checkpoints, plots and the trained weights.",
+        show_default="runs/MODEL-TIME",
+    ),
+]
+Epochs: TypeAlias = Annotated[
+    int | None, typer.Option(help="Passes over the training photos.", show_default="the recipe's")
+]
+Resume: TypeAlias = Annotated[bool, typer.Option("--resume", help="Go on with the run in --run.")]
+NoProgress: TypeAlias = Annotated[bool, typer.Option("--no-progress", help="Show no live progress.")]
 Weights: TypeAlias = Annotated[
     str,
     typer.Argument(
@@ -101,7 +115,7 @@ GroupDuplicates: TypeAlias = Annotated[
 ]
 
 
-def load_predictor(weights: str, *, engine: EngineName, cascade: bool) -> Predictor:
+def load_trained(weights: str, *, engine: EngineName = None) -> Classifier | Ensemble:
     """Return the classifier or the ensemble that weights are of.
 
     Raises:
@@ -111,17 +125,28 @@ def load_predictor(weights: str, *, engine: EngineName, cascade: bool) -> Predic
     from activitynet.export import is_exported  # noqa: PLC0415
     from activitynet.weights import find_weights, is_ensemble  # noqa: PLC0415
 
-    place: str | Path = weights
-    if not is_exported(weights):
-        place = find_weights(weights)
-        if is_ensemble(place):
-            if engine is not None:
-                raise typer.BadParameter("an ensemble runs as it is.", param_hint="--engine")
-            ensemble = Ensemble.load(place)
-            return ensemble.cascaded() if cascade else ensemble
-    if cascade:
-        raise typer.BadParameter("it takes an ensemble, and this is one model.", param_hint="--cascade")
-    return Classifier.load(place, engine=engine)
+    place = weights if is_exported(weights) else find_weights(weights)
+    if not (isinstance(place, Path) and is_ensemble(place)):
+        return Classifier.load(place, engine=engine)
+    if engine is not None:
+        raise typer.BadParameter("an ensemble runs as it is, or exported.", param_hint="--engine")
+    return Ensemble.load(place)
+
+
+def load_predictor(weights: str, *, engine: EngineName, cascade: bool) -> Predictor:
+    """Return what predicts by weights.
+
+    Raises:
+        ActivityNetError: They cannot be found or trusted.
+    """
+    from activitynet import Ensemble  # noqa: PLC0415  --help needs no torch
+
+    trained = load_trained(weights, engine=engine)
+    if not cascade:
+        return trained
+    if isinstance(trained, Ensemble):
+        return trained.cascaded()
+    raise typer.BadParameter("it takes an ensemble, and this is one model.", param_hint="--cascade")
 
 
 def open_for(predictor: Predictor, data: Path, *, group_duplicates: bool) -> Path | PhotoData:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import activitynet
-from activitynet.cli.output import printable
+from activitynet.errors import printable
 
 
 def sample_data(

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 from rich.table import Column
 
-from activitynet.cli.output import RowPrinter, print_json, printable
+from activitynet.cli.output import RowPrinter, print_json
+from activitynet.errors import printable
 
 
 def push(

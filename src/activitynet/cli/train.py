@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,8 +15,9 @@ import typer
 
 import activitynet
 from activitynet.cli import options
-from activitynet.cli.output import print_json, printable
+from activitynet.cli.output import print_json
 from activitynet.data.activities import slug
+from activitynet.errors import printable
 
 _RECIPES = "the recipe's"
 
@@ -28,19 +30,10 @@ def training_command(method: Literal["fit", "fine_tune"]) -> Callable[..., None]
         data: options.Data,
         model: options.Model = "resnet18_se",
         init_from: options.InitFrom = None,
-        run: Annotated[
-            Path | None,
-            typer.Option(
-                metavar="FOLDER",
-                help="Folder for checkpoints, plots and the trained weights.",
-                show_default="runs/MODEL-TIME",
-            ),
-        ] = None,
+        run: options.Run = None,
         recipe: options.RecipeName = "default" if method == "fit" else "fine_tune",
         settings: options.Settings = None,
-        epochs: Annotated[
-            int | None, typer.Option(help="Passes over the training photos.", show_default=_RECIPES)
-        ] = None,
+        epochs: options.Epochs = None,
         batch_size: Annotated[int | None, typer.Option(help="Photos a step.", show_default=_RECIPES)] = None,
         lr: Annotated[float | None, typer.Option(help="Peak learning rate.", show_default=_RECIPES)] = None,
         image_size: options.ImageSize = None,
@@ -57,28 +50,18 @@ def training_command(method: Literal["fit", "fine_tune"]) -> Callable[..., None]
         ] = None,
         skip_bad: options.SkipBad = False,
         group_duplicates: options.GroupDuplicates = False,
-        resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --run.")] = False,
-        no_progress: Annotated[bool, typer.Option("--no-progress", help="Show no live progress.")] = False,
+        resume: options.Resume = False,
+        no_progress: options.NoProgress = False,
         as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     ) -> None:
         from activitynet.data.checking import skip_note  # noqa: PLC0415  --help needs no torch
-        from activitynet.training.signals import Interrupted  # noqa: PLC0415
 
-        if resume and run is None:
-            raise typer.BadParameter("it needs --run FOLDER, the run to go on with.", param_hint="--resume")
-        if run is None:
-            if "RANK" in os.environ:  # each process has its own clock
-                raise typer.BadParameter("name the run of several processes.", param_hint="--run")
-            run = Path("runs") / f"{slug(model)}-{datetime.now():%Y%m%d-%H%M%S}"
-        # Of several processes the first alone speaks; the library sees to it that it alone writes.
-        speaks = os.environ.get("RANK", "0") == "0"
-        if speaks:
-            print(f"run folder: {printable(str(run))}", file=sys.stderr)
+        run = run_folder(run, model, resume=resume)
         classifier = activitynet.Classifier(
             model, options.read_classes(classes), init_from=init_from, image_size=image_size
         )
         learn = classifier.fit if method == "fit" else classifier.fine_tune
-        try:
+        with saying_how_to_go_on(run):
             result = learn(
                 options.open_for(classifier, data, group_duplicates=group_duplicates),
                 run=run,
@@ -94,12 +77,7 @@ def training_command(method: Literal["fit", "fine_tune"]) -> Callable[..., None]
                 progress=not no_progress,
                 track=tuple(track or ()),
             )
-        except Interrupted as stop:
-            if speaks:
-                folder = shlex.quote(printable(str(run)))
-                print(f"{stop} Go on with the same command and --run {folder} --resume.", file=sys.stderr)
-            raise typer.Exit(128 + stop.signum) from stop
-        if not speaks:
+        if not speaks():
             return
         weights, plots = run / "model", sorted((run / "plots").glob("*.png"))
         best = dict(result.best)
@@ -123,3 +101,35 @@ def training_command(method: Literal["fit", "fine_tune"]) -> Callable[..., None]
             print(printable(str(path)))
 
     return command
+
+
+def speaks() -> bool:
+    """Tell whether this process is the one of several that prints; the library lets it alone write."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def run_folder(run: Path | None, model: str, *, resume: bool) -> Path:
+    """Return the folder of a run, a new one unless one is named, and say which."""
+    if resume and run is None:
+        raise typer.BadParameter("it needs --run FOLDER, the run to go on with.", param_hint="--resume")
+    if run is None:
+        if "RANK" in os.environ:  # each process has its own clock
+            raise typer.BadParameter("name the run of several processes.", param_hint="--run")
+        run = Path("runs") / f"{slug(model)}-{datetime.now():%Y%m%d-%H%M%S}"
+    if speaks():
+        print(f"run folder: {printable(str(run))}", file=sys.stderr)
+    return run
+
+
+@contextlib.contextmanager
+def saying_how_to_go_on(run: Path) -> Iterator[None]:
+    """End the command in good order when its run is interrupted."""
+    from activitynet.training.signals import Interrupted  # noqa: PLC0415  --help needs no torch
+
+    try:
+        yield
+    except Interrupted as stop:
+        if speaks():
+            folder = shlex.quote(printable(str(run)))
+            print(f"{stop} Go on with the same command and --run {folder} --resume.", file=sys.stderr)
+        raise typer.Exit(128 + stop.signum) from stop

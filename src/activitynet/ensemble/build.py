@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from activitynet.data.photos import Photo, PhotoDataset
+from activitynet.data.views import Images
 from activitynet.ensemble.cascade import decided_at, fit_cascade, log_softmax, stage_answers
 from activitynet.ensemble.ensemble import Ensemble
 from activitynet.ensemble.selection import Metric, fit_weights, greedy_selection, what_each_adds
@@ -22,9 +23,7 @@ from activitynet.errors import ModelError
 from activitynet.evaluation import score
 from activitynet.evaluation.calibration import expected_calibration_error, fit_temperature
 from activitynet.inference import best_device, forward_dataset
-from activitynet.inference.forward import Images
 from activitynet.weights import Averaging, Card, find_weights, load_weights, read_card
-from activitynet.zoo.info import count_macs
 
 Method = Literal["uniform", "greedy", "weights"]
 
@@ -153,9 +152,8 @@ def build_ensemble(
         members.append((model, dataclasses.replace(card, temperature=1.0)))
     if not members:
         raise ModelError("an ensemble needs members; name one or more.")
-    answers, labels = member_answers(
-        Ensemble(members, classes=classes), photos, batch_size=batch_size, workers=workers
-    )
+    everyone = Ensemble(members, classes=classes)
+    answers, labels = member_answers(everyone, photos, batch_size=batch_size, workers=workers)
     temperatures = [fit_temperature(logits, labels) for logits in answers]
     calibrated = log_softmax(answers / np.reshape(temperatures, (-1, 1, 1)))
     probabilities = np.exp(calibrated)
@@ -165,7 +163,7 @@ def build_ensemble(
 
     shares = _shares(method, probabilities, labels, macro_f1, seed)
     adds = what_each_adds(probabilities, shares.tolist(), labels, macro_f1)
-    macs = [count_macs(model, (3, *card.preprocess.size)) for model, card in members]
+    macs = everyone.member_macs()
     rows = tuple(
         _row(name, classes, labels, raw, fitted, share=share, adds=added, macs=cost)
         for name, raw, fitted, share, added, cost in zip(

@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from activitynet.data.views import Images, as_images, looks_of
 from activitynet.ensemble.selection import Metric
 from activitynet.errors import DataError
 from activitynet.evaluation.calibration import fit_temperature
-from activitynet.inference.forward import Images
 from activitynet.predictor import Predictor, Ready
 from activitynet.weights import Stages
 
@@ -43,17 +43,22 @@ class Cascade(nn.Module, Predictor):
     def _ready(self) -> Ready:
         return self, self.ensemble.preprocess, self.ensemble.classes
 
+    def macs(self) -> float:
+        """Return the multiply-adds that a photo has cost on average; before the first, of all members."""
+        each = self.ensemble.member_macs()
+        if not self.asked[0]:
+            return sum(each)
+        return sum(count * macs for count, macs in zip(self.asked, each, strict=True)) / self.asked[0]
+
     def forward(self, images: Images) -> torch.Tensor:
         """Return calibrated logarithms of probabilities, float32 (N, classes), as `Ensemble.forward` does."""
-        views = [images] if isinstance(images, torch.Tensor) else list(images)
+        views = looks_of(images)
         count, device = len(views[0]), views[0].device
         result = torch.empty(count, len(self.ensemble.classes), device=device)
         answers = torch.empty(0, count, result.shape[1], device=device)
         left = torch.arange(count, device=device)
         for index, temperature in enumerate(self.stages.temperatures):
-            now = self.ensemble.ask(
-                index, [view[left] for view in views] if len(views) > 1 else views[0][left]
-            )
+            now = self.ensemble.ask(index, as_images([view[left] for view in views]))
             self.asked[index] += len(left)
             answers = torch.cat([answers, now[None]])
             sure = (self.ensemble.combine(answers) / temperature).log_softmax(dim=1)

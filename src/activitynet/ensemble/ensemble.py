@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,12 +11,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from activitynet.data.views import views_of
+from activitynet.data.views import Images, views_of
 from activitynet.ensemble.cascade import Cascade
 from activitynet.errors import ModelError
+from activitynet.evaluation import Scores
+from activitynet.export import is_exported
+from activitynet.fitting import card_scores
 from activitynet.inference import best_device
-from activitynet.inference.forward import Images
-from activitynet.predictor import Predictor, Ready
+from activitynet.predictor import Publishable, Ready, confusion_picture
 from activitynet.weights import (
     Averaging,
     Card,
@@ -26,9 +29,10 @@ from activitynet.weights import (
     load_members,
     save_ensemble,
 )
+from activitynet.zoo.info import count_macs
 
 
-class Ensemble(nn.Module, Predictor):
+class Ensemble(nn.Module, Publishable):
     """Several models whose answers are averaged.
 
     It predicts, evaluates, saves and loads as a `Classifier` does. It also is a plain module: `forward` takes
@@ -45,6 +49,8 @@ class Ensemble(nn.Module, Predictor):
         temperature: The logarithm of the average is divided by it before the last softmax.
         cascade: When a cascade need not ask its next member (see `fit_cascade`).
         metrics: Scores, with the split they were measured on, for the card.
+        training_data: What the members were trained on, for the card; `None` takes it from theirs.
+        licence: Under which licence the weights may be used; `None` takes it from theirs.
 
     Attributes:
         classes: Class names in the order of the outputs.
@@ -73,6 +79,8 @@ class Ensemble(nn.Module, Predictor):
         temperature: float = 1.0,
         cascade: Stages | None = None,
         metrics: dict[str, Any] | None = None,
+        training_data: str | None = None,
+        licence: str | None = None,
     ) -> None:
         super().__init__()
         if not members:
@@ -87,6 +95,8 @@ class Ensemble(nn.Module, Predictor):
         self.temperature = temperature
         self.cascade = cascade
         self.metrics = dict(metrics or {})
+        self.training_data = _joined(training_data, (card.training_data for card in self.cards))
+        self.licence = _joined(licence, (card.licence for card in self.cards))
         self.preprocess, self._view = views_of([card.preprocess for card in self.cards])
         self.eval()
 
@@ -155,17 +165,54 @@ class Ensemble(nn.Module, Predictor):
             temperature=self.temperature,
             cascade=self.cascade,
             metrics=self.metrics,
-            training_data=_joined(card.training_data for card in self.cards),
-            licence=_joined(card.licence for card in self.cards),
+            training_data=self.training_data,
+            licence=self.licence,
         )
 
-    def save(self, folder: str | os.PathLike[str]) -> Path:
+    def macs(self) -> float:
+        """Return the multiply-adds that a photo costs: those of all members."""
+        return sum(self.member_macs())
+
+    def member_macs(self) -> list[int]:
+        """Return the multiply-adds of each member."""
+        pairs = zip(self.members, self.cards, strict=True)
+        return [count_macs(model, (3, *card.preprocess.size)) for model, card in pairs]
+
+    def _file_card(self) -> EnsembleCard:
+        return self.card()
+
+    def save(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        training_data: str | None = None,
+        licence: str | None = None,
+        scores: Scores | None = None,
+    ) -> Path:
         """Write a folder that `Ensemble.load` reads: a card, and one weights folder a member.
+
+        Args:
+            folder: Where. An ensemble's folder that is there already is replaced.
+            training_data: What the members were trained on, for the card. `None` keeps what is known.
+            licence: Under which licence the weights may be used. `None` keeps what is known.
+            scores: What `evaluate` measured, for the card and its page, with the confusion matrix as a
+                picture. `None` keeps what is known.
+
+        Returns:
+            The folder.
 
         Raises:
             StorageError: The folder cannot be written.
         """
-        save_ensemble(folder, list(zip(self.members, self.cards, strict=True)), self.card())
+        card = self.card()
+        card = dataclasses.replace(
+            card,
+            training_data=card.training_data if training_data is None else training_data,
+            licence=card.licence if licence is None else licence,
+            metrics=card.metrics if scores is None else {**card.metrics, **card_scores(scores)},
+        )
+        members = list(zip(self.members, self.cards, strict=True))
+        save_ensemble(folder, members, card, picture=confusion_picture(scores))
         return Path(folder)
 
     @classmethod
@@ -178,10 +225,13 @@ class Ensemble(nn.Module, Predictor):
             device: ``"cpu"``, ``"cuda"``, …; `None` takes the machine's accelerator when it has one.
 
         Raises:
+            ModelError: It is an exported file, which `activitynet.Classifier.load` takes.
             WeightsError: The weights cannot be trusted: something is missing, corrupt or does not fit.
             HubError: The Hub cannot be reached, refuses, or has no such repository.
             StorageError: The Hub's cache cannot be written.
         """
+        if is_exported(source):
+            raise ModelError(f"{str(source)!r} is one network now: load it with Classifier.load.")
         members, card = load_members(find_weights(source))
         ensemble = cls(
             members,
@@ -191,6 +241,8 @@ class Ensemble(nn.Module, Predictor):
             temperature=card.temperature,
             cascade=card.cascade,
             metrics=dict(card.metrics),
+            training_data=card.training_data,
+            licence=card.licence,
         )
         return ensemble.to(torch.device(device) if device is not None else best_device())
 
@@ -206,8 +258,8 @@ def _order(card: Card, classes: Sequence[str], number: int) -> torch.Tensor:
     return torch.tensor([card.classes.index(name) for name in classes])
 
 
-def _joined(texts: Iterable[str]) -> str:
-    return "; ".join(dict.fromkeys(filter(None, texts)))
+def _joined(text: str | None, others: Iterable[str]) -> str:
+    return text if text is not None else "; ".join(dict.fromkeys(filter(None, others)))
 
 
 def _shares(weights: Sequence[float] | None, count: int) -> torch.Tensor:

@@ -15,22 +15,23 @@ from torch import nn
 
 from activitynet import __version__, atomic
 from activitynet.data.photos import Photo
+from activitynet.data.views import Views
 from activitynet.errors import ModelError, did_you_mean
+from activitynet.export.contents import Contents
 from activitynet.export.extras import need
 from activitynet.export.fold import fold_batch_norms
 from activitynet.export.graph import (
-    CARD_KEY,
     PHOTO_AXES,
+    PixelViews,
     example_photos,
     first_cause,
     network_graph,
     whole_graph,
 )
 from activitynet.export.openvino_file import write_openvino
-from activitynet.export.pixels import Pixels
 from activitynet.export.quantize import quantized
 from activitynet.export.quiet import quiet
-from activitynet.weights import Card
+from activitynet.weights import Card, EnsembleCard
 
 Format: TypeAlias = Literal["onnx", "openvino", "torch"]
 
@@ -40,17 +41,20 @@ FORMATS: Mapping[Format, str] = MappingProxyType({"onnx": ".onnx", "openvino": "
 
 def export_model(
     model: nn.Module,
-    card: Card,
+    card: Card | EnsembleCard,
     path: str | os.PathLike[str],
     format: Format = "onnx",
     *,
+    views: Views | None = None,
     calibrate: Sequence[Photo] | None = None,
 ) -> Path:
     """Write a file that turns photos into probabilities, with nothing of this library.
 
     Args:
-        model: Any module from (batch, 3, height, width) to logits (batch, classes). It is not changed.
+        model: Any module from (batch, 3, height, width) to logits (batch, classes), or from several such
+            inputs. It is not changed.
         card: Its classes, preprocessing and temperature. The file carries the card in its metadata.
+        views: What makes the input of an ensemble, whose card does not say it, or its inputs.
         path: The file: ``.onnx``, ``.xml`` (its tensors go into a ``.bin`` beside it) or ``.pt2``.
         format: ``"onnx"``, ``"openvino"`` or ``"torch"`` (`torch.export`).
         calibrate: Photos by which to choose the ranges of 8-bit numbers, for ``"onnx"`` and ``"openvino"``;
@@ -72,22 +76,26 @@ def export_model(
         )
     if path.suffix.lower() != FORMATS[format]:
         raise ModelError(f"{str(path)!r} is to hold {format}: let its name end in {FORMATS[format]}.")
-    card = dataclasses.replace(card, library_version=__version__)
+    if views is None:
+        if isinstance(card, EnsembleCard):
+            raise ModelError("an ensemble's card does not say what its members look at: give its views.")
+        views = Views((card.preprocess,))
+    contents = Contents(dataclasses.replace(card, library_version=__version__), views)
     if format == "torch":
         if calibrate is not None:
             raise ModelError("8-bit numbers are for the formats onnx and openvino; choose one of these.")
-        _write_torch(model, card, path)
+        _write_torch(model, contents, path)
         return path
     if format == "openvino":
         need("openvino")  # before the work
-    network = network_graph(model, card.preprocess.size)
+    network = network_graph(model, contents.sizes)
     if calibrate is not None:
-        network = quantized(network, calibrate, card.preprocess)
-    graph = whole_graph(network, card).SerializeToString()
+        network = quantized(network, calibrate, views)
+    graph = whole_graph(network, contents).SerializeToString()
     if format == "onnx":
         atomic.write_bytes(path, graph)
     else:
-        write_openvino(graph, card, path)
+        write_openvino(graph, contents, path)
     return path
 
 
@@ -98,18 +106,18 @@ def is_exported(source: str | os.PathLike[str]) -> bool:
 
 
 class _PhotosToProbabilities(nn.Module):
-    def __init__(self, model: nn.Module, card: Card) -> None:
+    def __init__(self, model: nn.Module, contents: Contents) -> None:
         super().__init__()
-        self.pixels = Pixels(card.preprocess)
+        self.pixels = PixelViews(contents.views)
         self.model = model
-        self.temperature = card.temperature
+        self.temperature = contents.card.temperature
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return (self.model(self.pixels(images)) / self.temperature).softmax(dim=1)
 
 
-def _write_torch(model: nn.Module, card: Card, path: Path) -> None:
-    whole = _PhotosToProbabilities(fold_batch_norms(model).to("cpu", torch.float32), card).eval()
+def _write_torch(model: nn.Module, contents: Contents, path: Path) -> None:
+    whole = _PhotosToProbabilities(fold_batch_norms(model).to("cpu", torch.float32), contents).eval()
     lengths = {axis: torch.export.Dim(name) for axis, name in enumerate(PHOTO_AXES)}
     try:
         with quiet(), torch.no_grad():
@@ -118,5 +126,5 @@ def _write_torch(model: nn.Module, card: Card, path: Path) -> None:
         raise ModelError(f"{type(model).__name__} cannot be exported: {first_cause(error)}") from error
     buffer = io.BytesIO()
     with quiet():
-        torch.export.save(program, buffer, extra_files={CARD_KEY: card.to_json()})
+        torch.export.save(program, buffer, extra_files=contents.to_metadata())
     atomic.write_bytes(path, buffer.getvalue())

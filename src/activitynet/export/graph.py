@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
+from activitynet.data.views import Images, Views, as_images
 from activitynet.errors import ModelError, WeightsError
+from activitynet.export.contents import Contents
 from activitynet.export.extras import need
 from activitynet.export.fold import scale_group_norms
 from activitynet.export.pixels import Pixels
 from activitynet.export.quiet import quiet
-from activitynet.weights import Card
 
 if TYPE_CHECKING:
     import onnx
 
 IMAGES, PIXELS, LOGITS, PROBABILITIES = "images", "pixels", "logits", "probabilities"
-CARD_KEY = "activitynet.card"
 PREPROCESS = "preprocess/"  # how the names of its nodes begin
 
 _OPSET = 18  # the first with Mish and with reductions whose axes every engine takes
@@ -35,31 +35,54 @@ def example_photos() -> torch.Tensor:
     return torch.zeros(_EXAMPLE, 20, 24, 3, dtype=torch.uint8)
 
 
-def network_graph(model: nn.Module, size: tuple[int, int]) -> onnx.ModelProto:
-    """Return a network as a graph from ``pixels`` (batch, 3, height, width) to ``logits``.
+def pixel_names(count: int) -> list[str]:
+    """Return what a network's inputs are called, one for each of the ways in which it looks at photos."""
+    return [PIXELS] if count == 1 else [f"{PIXELS}_{index}" for index in range(count)]
+
+
+class PixelViews(nn.Module):
+    """Makes each of a network's inputs from the same photos.
+
+    Args:
+        views: What they are.
+    """
+
+    def __init__(self, views: Views) -> None:
+        super().__init__()
+        self.each = nn.ModuleList(Pixels(preprocess) for preprocess in views.each)
+
+    def forward(self, images: torch.Tensor) -> Images:
+        """Return a tensor, or one for each view where there are several."""
+        return as_images([pixels(images) for pixels in self.each])
+
+
+def network_graph(model: nn.Module, sizes: Sequence[tuple[int, int]]) -> onnx.ModelProto:
+    """Return a network as a graph from its `pixel_names` (batch, 3, height, width) to ``logits``.
 
     Args:
         model: The network; it is not changed.
-        size: Height and width of its input.
+        sizes: Height and width of each of its inputs.
 
     Raises:
         ModelError: The network does something that has no ONNX form, or packages are missing.
     """
     network = scale_group_norms(model).to("cpu", torch.float32)
-    return _traced(network, torch.zeros(_EXAMPLE, 3, *size), ("batch",), PIXELS, LOGITS)
+    example = as_images([torch.zeros(_EXAMPLE, 3, *size) for size in sizes])
+    return _traced(network, example, ("batch",), pixel_names(len(sizes)), [LOGITS])
 
 
-def whole_graph(network: onnx.ModelProto, card: Card) -> onnx.ModelProto:
-    """Return the graph from photos to probabilities around a network's graph, with the card in its metadata.
+def whole_graph(network: onnx.ModelProto, contents: Contents) -> onnx.ModelProto:
+    """Return the graph from photos to probabilities around a network's graph, which tells what it holds.
 
     It takes ``images``, uint8 (batch, height, width, 3), and gives ``probabilities``, float32
-    (batch, classes). The network's own ``pixels`` and ``logits`` keep their names within it.
+    (batch, classes). The network's own inputs and ``logits`` keep their names within it.
     """
     onnx: Any = need("onnx")
-    before = _traced(Pixels(card.preprocess), example_photos(), PHOTO_AXES, IMAGES, PIXELS)
+    names, card = pixel_names(len(contents.sizes)), contents.card
+    before = _traced(PixelViews(contents.views), example_photos(), PHOTO_AXES, [IMAGES], names)
     before = onnx.compose.add_prefix(before, PREPROCESS, rename_inputs=False, rename_outputs=False)
     before.ir_version = network.ir_version
-    whole = onnx.compose.merge_models(before, network, io_map=[(PIXELS, PIXELS)])
+    whole = onnx.compose.merge_models(before, network, io_map=[(name, name) for name in names])
     temperature = onnx.numpy_helper.from_array(torch.tensor(card.temperature).numpy(), "temperature")
     whole.graph.initializer.append(temperature)
     whole.graph.node.extend(
@@ -76,13 +99,13 @@ def whole_graph(network: onnx.ModelProto, card: Card) -> onnx.ModelProto:
         )
     )
     whole.producer_name = "activitynet"
-    onnx.helper.set_model_props(whole, {CARD_KEY: card.to_json()})
+    onnx.helper.set_model_props(whole, contents.to_metadata())
     onnx.checker.check_model(whole)
     return whole
 
 
-def read_onnx(path: Path) -> tuple[bytes, Card]:
-    """Read an exported ONNX file: the part of it from pixels to logits, serialised, and its card.
+def read_onnx(path: Path) -> tuple[bytes, Contents]:
+    """Read an exported ONNX file: the part from pixels to logits, serialised, and what it says of itself.
 
     Raises:
         WeightsError: The file cannot be read, is not one of ours, or names other files to read.
@@ -99,26 +122,13 @@ def read_onnx(path: Path) -> tuple[bytes, Card]:
             f"{str(path)!r} keeps tensors in other files, which are not read. Export it again."
         )
     props = {prop.key: prop.value for prop in whole.metadata_props}
-    card = card_from(props.get(CARD_KEY), path)
+    contents = Contents.from_metadata(props.get, path)
     try:
-        network = onnx.utils.Extractor(whole).extract_model([PIXELS], [LOGITS])
+        names = pixel_names(len(contents.sizes))
+        network = onnx.utils.Extractor(whole).extract_model(names, [LOGITS])
     except Exception as error:  # a graph from elsewhere can be wrong in any way
         raise WeightsError(f"{str(path)!r} has no part from {PIXELS!r} to {LOGITS!r}.") from error
-    return network.SerializeToString(), card
-
-
-def card_from(text: str | None, path: Path) -> Card:
-    """Return the card in a file's metadata.
-
-    Raises:
-        WeightsError: There is none, or it is not valid.
-    """
-    if text is None:
-        raise WeightsError(f"{str(path)!r} has no card: it was not exported by activitynet.")
-    try:
-        return Card.from_json(text)
-    except WeightsError as error:
-        raise WeightsError(f"{str(path)!r}: {error}") from error
+    return network.SerializeToString(), contents
 
 
 def first_cause(error: BaseException) -> str:
@@ -129,12 +139,14 @@ def first_cause(error: BaseException) -> str:
 
 
 def _traced(
-    module: nn.Module, example: torch.Tensor, axes: tuple[str, ...], takes: str, gives: str
+    module: nn.Module, example: Images, axes: tuple[str, ...], takes: list[str], gives: list[str]
 ) -> onnx.ModelProto:
-    """Return a module's graph, in which the first axes may have any length."""
+    """Return a module's graph, in which the first axes of its inputs may have any length."""
     need("onnx")
     need("onnxscript")
-    lengths = {index: torch.export.Dim(name) for index, name in enumerate(axes)}
+    lengths: Any = {index: torch.export.Dim(name) for index, name in enumerate(axes)}
+    if not isinstance(example, torch.Tensor):
+        lengths = [lengths] * len(example)
     try:
         with quiet(), torch.no_grad():
             program = torch.onnx.export(
@@ -142,8 +154,8 @@ def _traced(
                 (example,),
                 dynamo=True,
                 dynamic_shapes=(lengths,),
-                input_names=[takes],
-                output_names=[gives],
+                input_names=takes,
+                output_names=gives,
                 opset_version=_OPSET,
                 verbose=False,
             )

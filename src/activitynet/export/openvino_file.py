@@ -9,12 +9,12 @@ from xml.etree import ElementTree
 
 from activitynet import atomic
 from activitynet.errors import WeightsError
+from activitynet.export.contents import Contents
 from activitynet.export.extras import need
-from activitynet.export.graph import CARD_KEY, LOGITS, PIXELS, PREPROCESS, card_from
-from activitynet.weights import Card
+from activitynet.export.graph import LOGITS, PIXELS, PREPROCESS, pixel_names
 
 
-def write_openvino(graph: bytes, card: Card, path: Path) -> None:
+def write_openvino(graph: bytes, contents: Contents, path: Path) -> None:
     """Write an ONNX graph as ``path`` (``.xml``) and the ``.bin`` beside it.
 
     Raises:
@@ -23,7 +23,8 @@ def write_openvino(graph: bytes, card: Card, path: Path) -> None:
     """
     openvino: Any = need("openvino")
     model = openvino.Core().read_model(graph)
-    model.set_rt_info(card.to_json(), [CARD_KEY])
+    for key, text in contents.to_metadata().items():
+        model.set_rt_info(text, [key])
     with tempfile.TemporaryDirectory() as folder:
         temporary = Path(folder) / path.name
         openvino.save_model(model, temporary, compress_to_fp16=False)
@@ -44,8 +45,8 @@ def _keep_precise(path: Path) -> None:
     description.write(path)
 
 
-def read_openvino(path: Path) -> tuple[Any, Card]:
-    """Read an exported file: the part of it from pixels to logits, as an OpenVINO model, and its card.
+def read_openvino(path: Path) -> tuple[Any, Contents]:
+    """Read an exported file: the part of it from pixels to logits, and what it says of itself.
 
     Raises:
         ModelError: OpenVINO is missing.
@@ -59,11 +60,18 @@ def read_openvino(path: Path) -> tuple[Any, Card]:
         whole = openvino.Core().read_model(path)
     except Exception as error:  # a file from elsewhere can be wrong in any way
         raise WeightsError(f"{str(path)!r} is not an OpenVINO model. Copy or export it again.") from error
-    card = card_from(whole.get_rt_info([CARD_KEY]).value if whole.has_rt_info([CARD_KEY]) else None, path)
+
+    def metadata(key: str) -> str | None:
+        return str(whole.get_rt_info([key]).value) if whole.has_rt_info([key]) else None
+
+    contents = Contents.from_metadata(metadata, path)
+    names = pixel_names(len(contents.sizes))
     named = {name: output for node in whole.get_ops() for output in node.outputs() for name in output.names}
-    if PIXELS not in named or LOGITS not in named:
+    if not named.keys() >= {*names, LOGITS}:
         raise WeightsError(f"{str(path)!r} has no part from {PIXELS!r} to {LOGITS!r}.")
-    pixels = openvino.opset1.parameter([-1, 3, *card.preprocess.size], name=PIXELS)
-    for target in named[PIXELS].get_target_inputs():
-        target.replace_source_output(pixels.output(0))
-    return openvino.Model([named[LOGITS]], [pixels]), card
+    inputs = []
+    for name, size in zip(names, contents.sizes, strict=True):
+        inputs.append(openvino.opset1.parameter([-1, 3, *size], name=name))
+        for target in named[name].get_target_inputs():
+            target.replace_source_output(inputs[-1].output(0))
+    return openvino.Model([named[LOGITS]], inputs), contents

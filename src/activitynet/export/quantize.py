@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from activitynet.data.photos import Photo, PhotoDataset
-from activitynet.data.preprocess import Preprocess
+from activitynet.data.views import Views, looks_of
 from activitynet.errors import DataError
 from activitynet.export.extras import need
+from activitynet.export.graph import pixel_names
 from activitynet.export.quiet import quiet
 
 if TYPE_CHECKING:
@@ -22,15 +23,15 @@ MAX_PHOTOS = 256
 """Photos that are looked at, evenly over those given."""
 
 
-def quantized(network: onnx.ModelProto, photos: Sequence[Photo], preprocess: Preprocess) -> onnx.ModelProto:
+def quantized(network: onnx.ModelProto, photos: Sequence[Photo], views: Views) -> onnx.ModelProto:
     """Return a network's graph with its convolutions and matrix products in 8-bit whole numbers.
 
     Weights are quantised by channel, activations by the least and greatest values on the photos.
 
     Args:
-        network: A graph from ``pixels`` to ``logits``.
+        network: A graph from `pixel_names` to ``logits``.
         photos: Photos such as those it will see.
-        preprocess: What turns a photo into ``pixels``.
+        views: What turns a photo into its inputs.
 
     Raises:
         DataError: There are no photos.
@@ -39,12 +40,14 @@ def quantized(network: onnx.ModelProto, photos: Sequence[Photo], preprocess: Pre
     if not photos:
         raise DataError("there are no photos to calibrate with.")
     quantization: Any = need("onnxruntime.quantization")
-    dataset = PhotoDataset([photos[i] for i in _evenly(len(photos))], preprocess)
+    dataset = PhotoDataset([photos[i] for i in _evenly(len(photos))], views)
+    names = pixel_names(len(views.each))
 
     class Reader(quantization.CalibrationDataReader):
         def __init__(self) -> None:
             self.batches: Iterator[dict[str, np.ndarray]] = (
-                {"pixels": dataset[i][0][None].numpy()} for i in range(len(dataset))
+                {name: look[None].numpy() for name, look in zip(names, looks_of(dataset[i][0]), strict=True)}
+                for i in range(len(dataset))
             )
 
         def get_next(self) -> dict[str, np.ndarray] | None:

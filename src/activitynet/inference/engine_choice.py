@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
@@ -12,10 +12,10 @@ from typing import Literal, TypeAlias, get_args
 import torch
 from torch import nn
 
+from activitynet.data.views import as_images
 from activitynet.errors import ModelError, WeightsError, did_you_mean
-from activitynet.export import installed, network_graph, read_onnx, read_openvino
+from activitynet.export import Contents, installed, network_graph, read_onnx, read_openvino
 from activitynet.inference.engines import Engine, OnnxRuntimeEngine, OpenVinoEngine, Precision, TorchEngine
-from activitynet.weights import Card
 
 EngineName: TypeAlias = Literal["auto", "torch", "onnxruntime", "openvino"]
 
@@ -46,21 +46,21 @@ def compile_network(
 
     @cache
     def graph() -> bytes:
-        return network_graph(model, size).SerializeToString()
+        return network_graph(model, [size]).SerializeToString()
 
     makers: dict[str, Callable[[], Engine]] = {"torch": lambda: TorchEngine(model, precision)}
     if engine != "auto" or (on_cpu and installed("onnx", "onnxscript")):
         makers["onnxruntime"] = lambda: OnnxRuntimeEngine(graph(), classes, precision)
         makers["openvino"] = lambda: OpenVinoEngine(graph(), classes, precision)
-    return _chosen(makers, engine, precision, size)
+    return _chosen(makers, engine, precision, [size])
 
 
 def load_exported(
     path: Path, engine: EngineName = "auto", precision: Precision | None = None
-) -> tuple[Engine, Card]:
+) -> tuple[Engine, Contents]:
     """Make a file that was exported before ready to predict.
 
-    The engine runs the part of it between preprocessing and probabilities; the card says the rest. Nothing
+    The engine runs the part of it between preprocessing and probabilities; its metadata say the rest. Nothing
     else in the file is run, no pickle is read, and of other files only the ``.bin`` of an ``.xml``.
 
     Args:
@@ -69,7 +69,7 @@ def load_exported(
         precision: As for `compile_network`.
 
     Returns:
-        The engine, from preprocessed photos to logits, and the card.
+        The engine, from preprocessed photos to logits, and what the file says of itself.
 
     Raises:
         ModelError: The engine cannot run such files, or packages are missing.
@@ -83,20 +83,21 @@ def load_exported(
             "weights folder, or export to onnx or openvino."
         )
     if suffix == ".onnx":
-        graph, card = read_onnx(path)
-        classes = len(card.classes)
+        graph, contents = read_onnx(path)
+        classes = len(contents.card.classes)
         makers: _Makers = {
             "onnxruntime": lambda: OnnxRuntimeEngine(graph, classes, precision),
             "openvino": lambda: OpenVinoEngine(graph, classes, precision),
         }
     elif suffix == ".xml":
-        network, card = read_openvino(path)
-        makers = {"openvino": lambda: OpenVinoEngine(network, len(card.classes), precision)}
+        network, contents = read_openvino(path)
+        classes = len(contents.card.classes)
+        makers = {"openvino": lambda: OpenVinoEngine(network, classes, precision)}
     else:
         raise WeightsError(f"{name} is neither a weights folder nor a file that ends in .onnx or .xml.")
     if engine != "auto" and engine not in makers:
         raise ModelError(f"{engine} does not run {name}; choose {' or '.join(makers)}.")
-    return _chosen(makers, engine, precision, card.preprocess.size), card
+    return _chosen(makers, engine, precision, contents.sizes), contents
 
 
 def _check(engine: str, precision: str | None) -> None:
@@ -112,7 +113,7 @@ def _check(engine: str, precision: str | None) -> None:
 
 
 def _chosen(
-    makers: _Makers, engine: EngineName, precision: Precision | None, size: tuple[int, int]
+    makers: _Makers, engine: EngineName, precision: Precision | None, sizes: Sequence[tuple[int, int]]
 ) -> Engine:
     if engine != "auto":
         return makers[engine]()
@@ -127,7 +128,7 @@ def _chosen(
     if len(engines) == 1:
         _log.info("engine: %s", engines[0].description)
         return engines[0]
-    rates = _rates(engines, size)
+    rates = _rates(engines, sizes)
     best, *others = sorted(engines, key=lambda each: -rates[each.description])
     _log.info(
         "engine: %s, %.0f images a second (%s)",
@@ -138,11 +139,11 @@ def _chosen(
     return best
 
 
-def _rates(engines: list[Engine], size: tuple[int, int]) -> dict[str, float]:
+def _rates(engines: list[Engine], sizes: Sequence[tuple[int, int]]) -> dict[str, float]:
     """Return how many images a second each engine does, in turns, so that they share what else goes on."""
-    batch = torch.randn(_RACE_BATCH, 3, *size, generator=torch.Generator().manual_seed(0))
-    device = next((tensor.device for engine in engines for tensor in engine.parameters()), batch.device)
-    batch = batch.to(device)
+    chance = torch.Generator().manual_seed(0)
+    device = next((tensor.device for engine in engines for tensor in engine.parameters()), "cpu")
+    batch = as_images([torch.randn(_RACE_BATCH, 3, *size, generator=chance).to(device) for size in sizes])
     least = {engine.description: float("inf") for engine in engines}
     with torch.inference_mode():
         for turn in range(_RACE_ROUNDS + 1):

@@ -8,8 +8,9 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from activitynet.data.views import Images, looks_of
 from activitynet.errors import ModelError, WeightsError
-from activitynet.export import LOGITS, PIXELS, fold_batch_norms, need
+from activitynet.export import LOGITS, fold_batch_norms, need, pixel_names
 from activitynet.inference.devices import has_bf16
 
 Precision: TypeAlias = Literal["fp32", "bf16"]
@@ -27,7 +28,7 @@ class Engine(nn.Module, ABC):
     num_classes: int
 
     @abstractmethod
-    def forward(self, pixels: Tensor) -> Tensor:
+    def forward(self, pixels: Images) -> Tensor:
         """Turn float32 images (batch, 3, height, width) into float32 logits (batch, num_classes)."""
 
 
@@ -48,8 +49,9 @@ class TorchEngine(Engine):
         self._dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self._network = fold_batch_norms(model).to(self._dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def forward(self, pixels: Images) -> Tensor:
         """See `Engine`."""
+        (pixels,) = looks_of(pixels)
         return self._network(pixels.to(self._dtype, memory_format=torch.channels_last)).float()
 
 
@@ -81,9 +83,11 @@ class OnnxRuntimeEngine(Engine):
         except Exception as error:  # a graph from elsewhere can be wrong in any way
             raise WeightsError(f"onnxruntime cannot run the network: {error}") from error
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def forward(self, pixels: Images) -> Tensor:
         """See `Engine`."""
-        (logits,) = self._session.run([LOGITS], {PIXELS: pixels.contiguous().numpy()})
+        looks = looks_of(pixels)
+        inputs = zip(pixel_names(len(looks)), looks, strict=True)
+        (logits,) = self._session.run([LOGITS], {name: look.contiguous().numpy() for name, look in inputs})
         return torch.from_numpy(logits)
 
 
@@ -120,7 +124,8 @@ class OpenVinoEngine(Engine):
         except Exception as error:  # a network from elsewhere can be wrong in any way
             raise WeightsError(f"openvino cannot run the network: {error}") from error
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def forward(self, pixels: Images) -> Tensor:
         """See `Engine`."""
-        results = self._request.infer([pixels.contiguous().numpy()], share_inputs=True)
+        looks = [look.contiguous().numpy() for look in looks_of(pixels)]
+        results = self._request.infer(looks, share_inputs=True)
         return torch.from_numpy(results[0].copy())

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from activitynet import ranks
 from activitynet.data.loading import batches_of
 from activitynet.data.photos import PhotoDataset
+from activitynet.data.views import Images
 from activitynet.inference.devices import device_of
 from activitynet.inference.engines import Engine
 
@@ -25,10 +26,6 @@ def photo_loader(dataset: Dataset[Any], *, batch_size: int, workers: int = 0) ->
         workers: Processes that decode; 0 decodes in this one.
     """
     return DataLoader(dataset, batch_size=batch_size, num_workers=workers, shuffle=False)
-
-
-Images = torch.Tensor | Sequence[torch.Tensor]
-"""A batch, float (N, C, H, W), or one for each way in which the members of an ensemble look at photos."""
 
 
 def forward_batches(

@@ -11,10 +11,9 @@ import torch
 from torch import nn
 
 from activitynet.data.preprocess import Preprocess, scaled_size
-from activitynet.data.views import Views
+from activitynet.data.views import Images, Views, as_images, looks_of
 from activitynet.errors import ModelError, did_you_mean
 from activitynet.inference.engines import Engine, TorchEngine
-from activitynet.inference.forward import Images
 
 WAYS = ("flip", "crops", "scales")
 
@@ -124,13 +123,14 @@ class _Looks(nn.Module):
         return torch.stack(answers).logsumexp(dim=0) - math.log(len(answers))
 
     def _looks(self, images: Images) -> Iterator[Images]:
-        left = [images] if isinstance(images, torch.Tensor) else list(images)
+        left = looks_of(images)
         for sizes in self.scales:
             scaled, left = left[: len(sizes)], left[len(sizes) :]
             for place in _PLACES if self.tta.crops else _PLACES[-1:]:
                 look = [_cut(image, size, place) for image, size in zip(scaled, sizes, strict=True)]
-                for turned in (look, [image.flip(-1) for image in look])[: 1 + self.tta.flip]:
-                    yield turned[0] if len(turned) == 1 else turned
+                yield as_images(look)
+                if self.tta.flip:
+                    yield as_images([image.flip(-1) for image in look])
 
 
 #: Where a crop lies, down and across: 0 is at the upper or left edge, 2 at the other.

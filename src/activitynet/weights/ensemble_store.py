@@ -14,11 +14,23 @@ from activitynet.errors import StorageError, WeightsError
 from activitynet.weights.card import Card
 from activitynet.weights.ensemble_card import EnsembleCard, is_ensemble_card
 from activitynet.weights.readme import ensemble_page
-from activitynet.weights.store import CARD, PAGE, load_weights, parsed_card, read_card_text, save_weights
+from activitynet.weights.store import (
+    CARD,
+    PAGE,
+    PICTURE,
+    load_weights,
+    parsed_card,
+    read_card_text,
+    save_weights,
+)
 
 
 def save_ensemble(
-    folder: str | os.PathLike[str], members: Sequence[tuple[nn.Module, Card]], card: EnsembleCard
+    folder: str | os.PathLike[str],
+    members: Sequence[tuple[nn.Module, Card]],
+    card: EnsembleCard,
+    *,
+    picture: bytes | None = None,
 ) -> EnsembleCard:
     """Write an ensemble's members, its card and a page about it, all or nothing.
 
@@ -27,6 +39,7 @@ def save_ensemble(
             is refused.
         members: Models with their cards, in the order of the ensemble's.
         card: What it is. The members' ``sha256`` and ``library_version`` are filled in.
+        picture: Its confusion matrix, as a PNG, for the page.
 
     Returns:
         The card as it was written.
@@ -48,7 +61,10 @@ def save_ensemble(
             written.append(dataclasses.replace(entry, sha256=saved.sha256))
         card = dataclasses.replace(card, members=tuple(written), library_version=__version__)
         atomic.write_text(new / CARD, card.to_json())
-        atomic.write_text(new / PAGE, ensemble_page(card, [member for _, member in members]))
+        page = ensemble_page(card, [member for _, member in members], picture=PICTURE if picture else None)
+        atomic.write_text(new / PAGE, page)
+        if picture:
+            atomic.write_bytes(new / PICTURE, picture)
     return card
 
 

@@ -17,6 +17,15 @@ _HUB_LICENCES = frozenset(
     | {"cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0", "cc-by-nd-4.0", "cc-by-nc-nd-4.0"}
 )
 
+_LIMITS = """\
+## Intended use and limits
+
+For single photos of the kind the model was trained on. It answers with one of its classes whatever a
+photo shows, so look at the probability, and measure on photos of your own before you rely on it.
+It sees no more than the photo: not what came before or after, and not who somebody is. Do not let it
+decide about people. Classes with few training photos, and photos unlike those it was trained on, are
+where it errs most."""
+
 _PAGE = """\
 ---
 {front_matter}
@@ -26,13 +35,7 @@ _PAGE = """\
 
 Tells which of {count} classes a photo belongs to.
 
-## Intended use and limits
-
-For single photos of the kind the model was trained on. It answers with one of its classes whatever a
-photo shows, so look at the probability, and measure on photos of your own before you rely on it.
-It sees no more than the photo: not what came before or after, and not who somebody is. Do not let it
-decide about people. Classes with few training photos, and photos unlike those it was trained on, are
-where it errs most.
+{limits}
 
 ## How to load it
 
@@ -90,13 +93,10 @@ def model_page(card: Card, *, picture: str | None = None) -> str:
             ``photos``) stands in the table of classes.
         picture: Name of the picture of the confusion matrix, which lies in the same folder.
     """
-    metrics = {name: value for name, value in card.metrics.items() if name != "per_class"}
-    measured = _table(("measure", "value"), _flat(metrics)) if metrics else "Not measured."
-    if picture is not None:
-        measured += f"\n\n![Confusion matrix]({picture})"
     return _PAGE.format(
         front_matter=_front_matter(card),
         architecture=_escaped(card.architecture),
+        limits=_LIMITS,
         count=len(card.classes),
         place=_PLACE,
         timm="local-dir",
@@ -105,7 +105,7 @@ def model_page(card: Card, *, picture: str | None = None) -> str:
         width=card.preprocess.size[1],
         resize=card.preprocess.resize,
         interpolation=card.preprocess.interpolation,
-        metrics=measured,
+        metrics=_metrics(card, picture),
         calibration=_calibration(card),
         training_data=_training_data(card),
         recipe=_table(("setting", "value"), _flat(card.recipe)) if card.recipe else "Not stated.",
@@ -125,6 +125,8 @@ _ENSEMBLE_PAGE = """\
 
 Tells which of {classes} classes a photo belongs to, by the average of its members' {average}.
 
+{limits}
+
 ## How to load it
 
 ```python
@@ -142,6 +144,11 @@ print(ensemble.predict_one("photo.jpg"))
 
 {metrics}
 
+## Calibration
+
+Each member's outputs are divided by a temperature of its own before they are averaged; the average's
+temperature is {temperature:.4g}.
+
 ## Training data
 
 {training_data}
@@ -150,12 +157,16 @@ print(ensemble.predict_one("photo.jpg"))
 
 {licence}
 
+## Classes
+
+{classes_table}
+
 Written by activitynet {version}.
 """
 
 
-def ensemble_page(card: EnsembleCard, members: Sequence[Card]) -> str:
-    """Return the ``README.md`` of an ensemble's folder."""
+def ensemble_page(card: EnsembleCard, members: Sequence[Card], *, picture: str | None = None) -> str:
+    """Return the ``README.md`` of an ensemble's folder; as `model_page`."""
     rows = [
         (f"{entry.folder} ({member.architecture})", f"{entry.weight:.3f}")
         for entry, member in zip(card.members, members, strict=True)
@@ -166,7 +177,10 @@ def ensemble_page(card: EnsembleCard, members: Sequence[Card]) -> str:
         classes=len(card.classes),
         average=card.average,
         members=_table(("member", "share"), rows),
-        metrics=_table(("measure", "value"), _flat(card.metrics)) if card.metrics else "Not measured.",
+        limits=_LIMITS,
+        metrics=_metrics(card, picture),
+        temperature=card.temperature,
+        classes_table=_classes(card),
         training_data=_escaped(card.training_data) or "Not stated.",
         licence=_escaped(card.licence) or "Not stated.",
         version=_escaped(card.library_version),
@@ -184,13 +198,19 @@ def with_place(page: str, repository: str) -> str:
     return here.replace(f'"{_PLACE}"', f'"{repository}"')
 
 
+def _metrics(card: Card | EnsembleCard, picture: str | None) -> str:
+    metrics = {name: value for name, value in card.metrics.items() if name != "per_class"}
+    measured = _table(("measure", "value"), _flat(metrics)) if metrics else "Not measured."
+    return f"{measured}\n\n![Confusion matrix]({picture})" if picture is not None else measured
+
+
 def _calibration(card: Card) -> str:
     if card.temperature == 1:
         return "Probabilities are the softmax of the outputs as they are (temperature 1): not calibrated."
     return f"Outputs are divided by the temperature {card.temperature:.4g} before the softmax."
 
 
-def _classes(card: Card) -> str:
+def _classes(card: Card | EnsembleCard) -> str:
     per_class = card.metrics.get("per_class")
     if not isinstance(per_class, dict):
         return _table(("output", "class"), [(str(at), name) for at, name in enumerate(card.classes)])

@@ -1,0 +1,79 @@
+"""What a file says of itself, in its metadata."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from activitynet import strict_json
+from activitynet.data.preprocess import Preprocess
+from activitynet.data.views import Views
+from activitynet.errors import DataError, WeightsError, clipped
+from activitynet.weights import Card, EnsembleCard
+from activitynet.weights.ensemble_card import MAX_MEMBERS, is_ensemble_card
+
+CARD_KEY, VIEWS_KEY = "activitynet.card", "activitynet.views"
+
+
+@dataclasses.dataclass(frozen=True)
+class Contents:
+    """A card, and what turns a photo into the network's inputs.
+
+    Attributes:
+        card: The model's, or the ensemble's.
+        views: A model's preprocessing; of an ensemble, the different ones of its members.
+    """
+
+    card: Card | EnsembleCard
+    views: Views
+
+    @property
+    def preprocess(self) -> Preprocess | Views:
+        """What turns a photo into what the network takes."""
+        return self.views if len(self.views.each) > 1 else self.views.each[0]
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """Height and width of each input."""
+        return [preprocess.size for preprocess in self.views.each]
+
+    def to_metadata(self) -> dict[str, str]:
+        """Return the texts for a file's metadata, by their keys."""
+        metadata = {CARD_KEY: self.card.to_json()}
+        if isinstance(self.card, EnsembleCard):  # a model's card has its preprocessing
+            metadata[VIEWS_KEY] = json.dumps([preprocess.to_dict() for preprocess in self.views.each])
+        return metadata
+
+    @classmethod
+    def from_metadata(cls, read: Callable[[str], str | None], path: Path) -> Contents:
+        """Read what `to_metadata` wrote.
+
+        Args:
+            read: Returns the text of a key, `None` where there is none.
+            path: The file, for errors.
+
+        Raises:
+            WeightsError: There is no card, or it is not valid.
+        """
+        text = read(CARD_KEY)
+        if text is None:
+            raise WeightsError(f"{str(path)!r} has no card: it was not exported by activitynet.")
+        try:
+            if not is_ensemble_card(text):
+                card = Card.from_json(text)
+                return cls(card, Views((card.preprocess,)))
+            return cls(EnsembleCard.from_json(text), _views(read(VIEWS_KEY)))
+        except WeightsError as error:
+            raise WeightsError(f"{str(path)!r}: {error}") from error
+
+
+def _views(text: str | None) -> Views:
+    try:
+        values = strict_json.parse(text or "")
+        if not isinstance(values, list) or not 1 <= len(values) <= MAX_MEMBERS:
+            raise DataError(f"there must be a list of 1 to {MAX_MEMBERS}.")
+        return Views(tuple(Preprocess.from_dict(value) for value in values))
+    except (ValueError, DataError) as error:
+        raise WeightsError(f"{VIEWS_KEY!r} is not valid: {clipped(error)}") from error

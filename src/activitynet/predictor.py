@@ -19,7 +19,8 @@ from activitynet.data.splits import by_split
 from activitynet.errors import DataError, ImageError
 from activitynet.evaluation import Scores
 from activitynet.fitting import default_workers, score_photos
-from activitynet.inference import Prediction, PredictionFile, Tally, stream_predictions
+from activitynet.inference import Prediction, PredictionFile, Tally, device_of, stream_predictions
+from activitynet.training.memory import keep_freed_memory
 
 _log = logging.getLogger(__name__)
 
@@ -145,6 +146,9 @@ class Predictor(ABC):
     ) -> Tally:
         """Predict into a file, a row a photo as they come, so that a run that was killed can go on.
 
+        On a CPU with glibc, the process keeps the memory it frees for the next photo, until it ends: photos
+        are decoded twice as fast.
+
         Args:
             path: A file that ends in ``.csv``, ``.jsonl`` or ``.parquet``; see
                 `activitynet.inference.PredictionFile`.
@@ -165,7 +169,9 @@ class Predictor(ABC):
             ModelError: There are no weights yet.
             StorageError: The file cannot be written.
         """
-        _, _, classes = self._ready()
+        model, _, classes = self._ready()
+        if device_of(model).type == "cpu":
+            keep_freed_memory()
         with PredictionFile(path, top=min(top, len(classes)), resume=resume) as file:
             predictions = self.predict(
                 photos,

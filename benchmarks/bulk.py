@@ -6,8 +6,8 @@
     python benchmarks/bulk.py --growth                 1,000, 10,000 and 100,000 small photos, 1 and 2 workers
 
 Every way is a process of its own, in turns. It has torch and its libraries loaded when the clock starts;
-loading the weights, making an engine ready and writing the answers count. The photos are drawn with grain like a
-camera's, and repeated as links. All networks have random weights, since speed does not depend on them.
+loading the weights, making an engine ready and writing the answers count. The photos are drawn with grain
+like a camera's, and repeated as links. All networks have random weights, since speed does not depend on them.
 
 transformers and ultralytics are met where they are installed; no other program's settings are touched.
 """

@@ -5,9 +5,9 @@
 FOLDER holds timm's ``config.json`` and ``model.safetensors`` of the backbone. The peers are a plain timm loop
 (AdamW, cosine with warm-up, RandomResizedCrop and mirroring, all layers) and, where it is installed, fastai's
 ``fine_tune`` with its own augmentation. Every run is a process of its own, seed by seed in turns, with the
-same photos. The clock starts when the libraries are loaded and counts all that follows, validation included. The
-score is `activitynet.evaluation.score`'s for everyone: macro-F1 over the classes with at least 30 validation
-photos. A run ends after its epochs or its minutes.
+same photos. The clock starts when the libraries are loaded and counts all that follows, validation included.
+The score is `activitynet.evaluation.score`'s for everyone: macro-F1 over the classes with at least 30
+validation photos. A run ends after its epochs or its minutes.
 """
 
 from __future__ import annotations

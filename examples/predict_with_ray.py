@@ -4,7 +4,7 @@
 
 It needs Ray: pip install 'ray[data]'. Photos and weights have to be where every machine sees them. Each actor
 loads the weights once; blocks of photos' names go to whichever is free; rows come back as Parquet files in
-FOLDER. A photo that cannot be read is a row with its error. Ray Data keeps no order: sort by `source` for one.
+FOLDER. A photo that cannot be read is a row with its error. Ray Data keeps no order: sort by `source`.
 """
 
 from __future__ import annotations

@@ -4,12 +4,13 @@ VENV ?= .venv
 QUICKSTART ?= quickstart
 BIN := $(VENV)/bin
 
-.PHONY: help quickstart test check docs style clean
+.PHONY: help quickstart test check benchmark docs style clean
 
 help:
 	@echo "make quickstart  train a small network on drawn data and predict with it, in minutes"
 	@echo "make test        run all tests"
 	@echo "make check       lint, format, types, layers and docs, as CI does"
+	@echo "make benchmark   ours beside what people would use instead, in short; results in benchmark-results"
 	@echo "make docs        show the documentation at http://127.0.0.1:8000"
 	@echo "make style       mend what the linter and the formatter can mend"
 	@echo "make clean       remove what these commands made, the virtual environment apart"
@@ -26,6 +27,15 @@ check: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/mkdocs build --strict --site-dir site
+
+# Peers that are not installed are left out by name: $(BIN)/pip install transformers ultralytics fastai
+benchmark: $(VENV)/.installed-test
+	$(BIN)/python benchmarks/startup.py --turns 5 --json benchmark-results/startup.json
+	$(BIN)/python benchmarks/predict.py --sizes 128 --json benchmark-results/predict.json
+	$(BIN)/python benchmarks/bulk.py --count 300 --turns 3 --json benchmark-results/bulk.json
+	$(BIN)/python benchmarks/bulk.py --growth --counts 1000 10000 --json benchmark-results/growth.json
+	$(BIN)/python benchmarks/data.py --count 100
+	$(BIN)/python benchmarks/train.py --sizes 128 --rounds 3 --json benchmark-results/train.json
 
 docs: $(VENV)/.installed-docs
 	$(BIN)/mkdocs serve --strict

@@ -10,8 +10,6 @@ whatever else the machine does is shared, and a ratio is the median of the turns
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -19,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pairing import Others, spread, write
 from torch import Tensor
 
 from activitynet import create_model
@@ -40,7 +39,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the results here as well")
     arguments = parser.parse_args()
 
-    results = []
+    results, others = [], Others()
     print(f"{'model':20} {'px':>4} {'batch':>5} {'way':18} {'img/s':>8} {'ratio':>6}  least..greatest")
     for name in arguments.models:
         torch.manual_seed(0)
@@ -54,26 +53,22 @@ def main() -> None:
                     for _ in range(arguments.turns)
                 ]
                 for way in ways:
-                    ratios = sorted(turn[way] / turn[EAGER] for turn in turns)
+                    ratio = spread([turn[way] / turn[EAGER] for turn in turns])
                     result = {
                         "model": name,
                         "size": size,
                         "batch": batch,
                         "way": way,
                         "images_per_second": statistics.median(turn[way] for turn in turns),
-                        "ratio": statistics.median(ratios),
-                        "least": ratios[0],
-                        "greatest": ratios[-1],
+                        "ratio": ratio,
                     }
                     results.append(result)
                     print(
                         f"{name:20} {size:4} {batch:5} {way:18} {result['images_per_second']:8.1f} "
-                        f"{result['ratio']:6.2f}  {ratios[0]:.2f}..{ratios[-1]:.2f}",
+                        f"{ratio['median']:6.2f}  {ratio['least']:.2f}..{ratio['greatest']:.2f}",
                         flush=True,
                     )
-    if arguments.json:
-        text = json.dumps({"machine": describe_machine(), "results": results}, indent=2)
-        arguments.json.write_text(text + "\n", encoding="utf-8")
+    write(arguments.json, {"rows": results, "others": others.tell()}, "onnxruntime", "openvino")
 
 
 def make_ways(model: torch.nn.Module, size: int) -> dict[str, Callable[[Tensor], Any]]:
@@ -95,20 +90,6 @@ def rate(run: Callable[[Tensor], Any], images: Tensor, seconds: float) -> float:
             run(images)
             done += len(images)
         return done / passed
-
-
-def describe_machine() -> dict[str, Any]:
-    versions = {"torch": torch.__version__}
-    for name in ("onnxruntime", "openvino"):
-        if installed(name):
-            versions[name] = __import__(name).__version__
-    return {
-        "processor": platform.processor() or platform.machine(),
-        "capability": torch.backends.cpu.get_cpu_capability(),
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        **versions,
-    }
 
 
 if __name__ == "__main__":

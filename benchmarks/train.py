@@ -18,11 +18,7 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
-import os
-import platform
 import statistics
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +26,7 @@ from typing import Any
 
 import timm
 import torch
+from pairing import Others, timed, write
 from torch import nn
 from torch.nn import functional as F
 
@@ -71,8 +68,7 @@ def main() -> None:
         for model in arguments.models
         for size in arguments.sizes
     ]
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"machine": machine(), "results": results}, indent=1) + "\n")
+    write(arguments.json, results, "timm")
 
 
 def settings(model: str, *, compile_peers: bool) -> dict[str, Setting]:
@@ -133,18 +129,20 @@ def measure(model: str, size: int, batch: int, rounds: int, *, compile_peers: bo
         seconds[name] = []
     product, product_seconds = matrix_product(), []
     product()
-    before = busy()
+    others = Others()
     for _ in range(rounds):
         product_seconds.append(timed(product))
         for name, step in steps.items():
             seconds[name].append(timed(step))
-    others = (busy() - before) / (sum(map(sum, seconds.values())) * (os.cpu_count() or 1))
+    share = others.share()
     flops = step_flops(model, size)
-    speed = 2 * SIDE**3 / middle(product_seconds)
+    speed = 2 * SIDE**3 / statistics.median(product_seconds)
     steps.clear()
     gc.collect()
-    best_peer = min((name for name in seconds if name.startswith("timm")), key=lambda n: middle(seconds[n]))
-    print(f"\n{model}, {size} pixels, batch {batch}; other programs took {others:.0%} of the processor")
+    best_peer = min(
+        (name for name in seconds if name.startswith("timm")), key=lambda n: statistics.median(seconds[n])
+    )
+    print(f"\n{model}, {size} pixels, batch {batch}; other programs took {share:.0%} of the processor")
     print(
         f"floor: {flops / 1e9:.2f} GFLOP an image, {speed / 1e9:.0f} GFLOP/s in a {SIDE}³ bfloat16 product: "
         f"at most {speed / flops:.0f} images/s"
@@ -157,13 +155,14 @@ def measure(model: str, size: int, batch: int, rounds: int, *, compile_peers: bo
             {
                 "name": name,
                 "first_step_seconds": round(warmups[name], 2),
-                "images_per_second": round(batch / middle(taken), 1),
-                "ours_times_as_fast": {"median": round(middle(ratios), 2), "rounds": ratios},
+                "images_per_second": round(batch / statistics.median(taken), 1),
+                "ours_times_as_fast": {"median": round(statistics.median(ratios), 2), "rounds": ratios},
             }
         )
         print(
             f"{name + (' (best)' if name == best_peer else ''):44} {warmups[name]:8.1f} s "
-            f"{batch / middle(taken):9.1f}  {middle(ratios):5.2f}  ({ratios[0]:.2f} to {ratios[-1]:.2f})",
+            f"{batch / statistics.median(taken):9.1f}  {statistics.median(ratios):5.2f}  "
+            f"({ratios[0]:.2f} to {ratios[-1]:.2f})",
             flush=True,
         )
     return {
@@ -171,7 +170,7 @@ def measure(model: str, size: int, batch: int, rounds: int, *, compile_peers: bo
         "size": size,
         "batch": batch,
         "best_peer": best_peer,
-        "others": round(others, 3),
+        "others": round(share, 3),
         "floor": {
             "flops_per_image": flops,
             "flops_per_second": round(speed),
@@ -191,36 +190,6 @@ def step_flops(model: str, size: int) -> int:
     with torch.device("meta"):
         network = create_model(model, num_classes=CLASSES)
     return 3 * 2 * count_macs(network, (3, size, size))
-
-
-def timed(step: Callable[[], None]) -> float:
-    began = time.perf_counter()
-    step()
-    return time.perf_counter() - began
-
-
-def middle(values: list[float]) -> float:
-    return statistics.median(values)
-
-
-def busy() -> float:
-    """Return the seconds that all processors spent on programs other than this one since they started."""
-    try:
-        user, nice, system = (int(part) for part in Path("/proc/stat").read_text().split()[1:4])
-    except OSError:
-        return 0.0  # not Linux
-    own = os.times()
-    return (user + nice + system) / os.sysconf("SC_CLK_TCK") - own.user - own.system
-
-
-def machine() -> dict[str, Any]:
-    versions = {"torch": torch.__version__, "timm": timm.__version__, "python": platform.python_version()}
-    return {
-        **versions,
-        "processor": torch.backends.cpu.get_cpu_capability(),
-        "bf16": bool(torch.cpu._is_avx512_bf16_supported()),
-        "threads": torch.get_num_threads(),
-    }
 
 
 if __name__ == "__main__":

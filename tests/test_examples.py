@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -73,6 +74,118 @@ def test_an_exported_file_answers_with_its_labels(tmp_path: Path) -> None:
     rows = dict(line.split(": ") for line in done.stdout.splitlines())
     assert list(rows) == ["dancing", "running", "walking"]
     assert sum(map(float, rows.values())) == pytest.approx(1, abs=0.01)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import torch
+
+    from activitynet import Classifier, create_model
+
+    torch.manual_seed(0)
+    classifier = Classifier(
+        create_model("test_resnet_se", num_classes=2), ["running", "walking"], image_size=32
+    )
+    return classifier.save(tmp_path_factory.mktemp("weights") / "w")
+
+
+@pytest.fixture
+def many(tmp_path: Path, sample_data: Path) -> Path:
+    """Photos enough to be killed between, one of them broken."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    drawn = sorted(path for path in sample_data.rglob("*") if path.is_file() and path.suffix != ".txt")
+    for index in range(400):
+        (folder / f"{index:03d}{drawn[index % 40].suffix}").symlink_to(drawn[index % 40])
+    (folder / "broken.jpg").write_bytes(b"no photo")
+    return folder
+
+
+def expected(weights: Path, photos: Path) -> dict[str, str | None]:
+    from activitynet import Classifier
+
+    return {row.source: row.label for row in Classifier.load(weights).predict(photos)}
+
+
+# Runs an example, and ends the first process that has predicted 40 photos, once.
+KILLER = """
+import os, pathlib, runpy, signal, sys
+from activitynet.inference import PredictionFile
+write, mark = PredictionFile.write, pathlib.Path(sys.argv.pop(1))
+def write_and_die(file, prediction):
+    write(file, prediction)
+    if file.tally.predicted == 40:
+        try:
+            mark.touch(exist_ok=False)
+        except FileExistsError:
+            return
+        os.kill(os.getpid(), signal.SIGKILL)
+PredictionFile.write = write_and_die
+runpy.run_path(sys.argv.pop(1), run_name="__main__")
+"""
+
+
+@pytest.mark.slow
+def test_torchrun_predicts_each_photo_once_though_a_worker_is_killed(
+    tmp_path: Path, weights: Path, many: Path
+) -> None:
+    (tmp_path / "killer.py").write_text(KILLER)
+    example = EXAMPLES / "predict_with_torchrun.py"
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "2"]
+    done = subprocess.run(
+        [
+            *(sys.executable, *launch, str(tmp_path / "killer.py"), str(tmp_path / "mark"), str(example)),
+            *(str(many), "--weights", str(weights), "--output", str(tmp_path / "out")),
+        ],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "mark").exists(), "nothing was killed"
+    parts = sorted((tmp_path / "out").iterdir())
+    assert [part.name for part in parts] == ["part-0-of-2.jsonl", "part-1-of-2.jsonl"]
+    rows = [json.loads(line) for part in parts for line in part.read_text().splitlines()]
+    assert {row["source"]: row["label"] for row in rows} == expected(weights, many)
+    assert len(rows) == 401
+
+
+@pytest.mark.slow
+def test_ray_predicts_each_photo_once_though_a_worker_is_killed(
+    tmp_path: Path, weights: Path, many: Path
+) -> None:
+    pytest.importorskip("ray", reason="needs Ray: pip install 'ray[data]'")
+    from pyarrow import parquet
+
+    # The first actor that has begun its second block dies, as by a fault of its machine.
+    text = (EXAMPLES / "predict_with_ray.py").read_text("utf-8")
+    dying = text.replace(
+        "        rows = list(",
+        f"        self.blocks = getattr(self, 'blocks', 0) + 1\n"
+        f"        mark = Path({str(tmp_path / 'mark')!r})\n"
+        "        if self.blocks == 2 and not mark.exists():\n"
+        "            mark.touch()\n"
+        "            __import__('os')._exit(1)\n"
+        "        rows = list(",
+    )
+    assert dying != text
+    (tmp_path / "dying.py").write_text(dying, "utf-8")
+    done = subprocess.run(
+        [
+            *(sys.executable, str(tmp_path / "dying.py"), str(many), "--weights", str(weights)),
+            *("--output", str(tmp_path / "out"), "--actors", "1"),
+        ],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "RAY_USAGE_STATS_ENABLED": "0"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "mark").exists(), "nothing was killed"
+    rows = parquet.read_table(tmp_path / "out").to_pylist()
+    assert {row["source"]: row["label"] or None for row in rows} == expected(weights, many)
+    assert len(rows) == 401
 
 
 def test_own_photos_that_are_missing_are_one_clear_line(tmp_path: Path) -> None:

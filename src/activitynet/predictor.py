@@ -34,6 +34,7 @@ from activitynet.inference import (
     device_of,
     stream_predictions,
 )
+from activitynet.training.memory import keep_freed_memory
 from activitynet.weights import Card, EnsembleCard, push_weights
 
 _log = logging.getLogger(__name__)
@@ -223,6 +224,9 @@ class Predictor(ABC):
     ) -> Tally:
         """Predict into a file, a row a photo as they come, so that a run that was killed can go on.
 
+        On a CPU with glibc, the process keeps the memory it frees for the next photo, until it ends: photos
+        are decoded twice as fast.
+
         Args:
             path: A file that ends in ``.csv``, ``.jsonl`` or ``.parquet``; see
                 `activitynet.inference.PredictionFile`.
@@ -244,7 +248,9 @@ class Predictor(ABC):
             ModelError: As for `predict`.
             StorageError: The file cannot be written.
         """
-        _, _, classes = self._ready()
+        model, _, classes = self._ready()
+        if device_of(model).type == "cpu":
+            keep_freed_memory()
         with PredictionFile(path, top=min(top, len(classes)), resume=resume) as file:
             predictions = self.predict(
                 photos,

@@ -124,7 +124,8 @@ def _decode(
     with _typed_errors(name):
         if isinstance(source, Image.Image):
             _check_size(source, name, max_pixels)
-            return _finish(source)
+            image = _finish(source)
+            return image.copy() if image is source else image
         with _open_file(source, name) as file:
             strict = _StrictReader(file)
             image = _identify(strict, name)
@@ -252,6 +253,8 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB" and not image.has_transparency_data:
+        return image  # a copy of megabytes can cost as much as decoding them
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         return _scaled_grey(image).convert("RGB")
     if image.mode in {"La", "RGBa"}:  # premultiplied: the one conversion there is

@@ -8,11 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from activitynet.errors import ModelError
 from activitynet.evaluation import Scores, plot_confusion
+from activitynet.evaluation.calibrated import Calibration, Method, calibrated
+from activitynet.evaluation.scaling import fold_scaling
 from activitynet.export import Format, export_model, is_exported
 from activitynet.fitting import card_scores
 from activitynet.inference import (
@@ -51,6 +54,7 @@ class Classifier(Learner):
         classes: Class names in the order of the outputs; `None` until they are known.
         preprocess: What turns a photo into the model's input; `None` until the model is made.
         temperature: Logits are divided by it before the softmax.
+        unknown_below: A photo whose most probable class is less probable is unknown; 0 for none.
 
     Example:
         >>> from activitynet import Classifier
@@ -68,6 +72,47 @@ class Classifier(Learner):
         """
         model = self.model
         return model.description if isinstance(model, Engine) else "torch fp32"
+
+    def calibrate(
+        self,
+        data: Data,
+        *,
+        split: str = "val",
+        method: Method = "temperature",
+        risk: float | None = None,
+        batch_size: int = 64,
+        workers: int | None = None,
+        skip_bad: bool = False,
+    ) -> Calibration:
+        """Make probabilities believable, and perhaps say when a photo is of no known class.
+
+        The classifier, and what it saves from then on, has the result: a temperature and a threshold in its
+        card, vector scaling in its last layer.
+
+        Args:
+            data: As for `evaluate`; photos that were not learned from.
+            split: As for `evaluate`.
+            method: ``"temperature"``, which never changes the class that is named, or ``"vector"``.
+            risk: Share of wrong answers to allow, in (0, 1): photos are unknown below the probability that
+                promises it. `None` names a class for every photo.
+            batch_size: As for `evaluate`.
+            workers: As for `evaluate`.
+            skip_bad: As for `evaluate`.
+
+        Raises:
+            DataError: As for `evaluate`, or the risk cannot be promised.
+            ModelError: There are no weights yet, or vector scaling has no linear layer to go into.
+        """
+        self._refuse_engine()
+        answers = self.answer(data, split=split, batch_size=batch_size, workers=workers, skip_bad=skip_bad)
+        found = calibrated(answers, method=method, risk=risk)
+        if found.factors:
+            fold_scaling(self._ready()[0], np.array(found.factors), np.array(found.offsets))
+        self.temperature, self.unknown_below = found.temperature, found.unknown_below
+        facts = {"split": f"{split} ({found.photos} photos)", "method": method, "risk": risk}
+        facts |= {"ece": found.ece, "ece_held_out": found.ece_held_out}
+        self._card_facts["metrics"] = {**self._card_facts.get("metrics", {}), "calibration": facts}
+        return found
 
     def save(
         self,
@@ -218,6 +263,7 @@ class Classifier(Learner):
                 raise ModelError("precision belongs to an engine: name one, such as engine='auto'.")
         classifier = cls(card.architecture, card.classes, model_args=card.model_args, device=device)
         classifier.temperature = card.temperature
+        classifier.unknown_below = card.unknown_below
         facts = ("metrics", "training_data", "skipped", "licence", "recipe")
         classifier._card_facts = {name: getattr(card, name) for name in facts}
         classifier._take(model, card.preprocess)
@@ -239,5 +285,6 @@ class Classifier(Learner):
             classes=classes,
             preprocess=preprocess,
             temperature=self.temperature,
+            unknown_below=self.unknown_below,
             **facts,
         )

@@ -56,7 +56,7 @@ class Learner(Predictor):
     ) -> None:
         self.classes: tuple[str, ...] | None = tuple(classes) if classes is not None else None
         self.preprocess: Preprocess | None = None
-        self.temperature = 1.0
+        self.temperature, self.unknown_below = 1.0, 0.0
         self.device = torch.device(device) if device is not None else best_device()
         self._architecture = model if isinstance(model, str) else type(model).__name__
         self._init_from = init_from

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import logging
 import os
 from abc import ABC, abstractmethod
@@ -14,11 +15,13 @@ from torch import nn
 
 from activitynet import ranks
 from activitynet.data.checking import Checked, check_photos, count_skipped, skip_note
+from activitynet.data.inputs import iter_photos
 from activitynet.data.opening import open_data
 from activitynet.data.photos import Photo, PhotoData, SkippedPhoto
 from activitynet.data.splits import by_split
-from activitynet.errors import DataError, ImageError
+from activitynet.errors import DataError, ImageError, ModelError, did_you_mean
 from activitynet.evaluation import Answers, Scores, ask
+from activitynet.evaluation.explain import Explanation, How, explain, nearest_photos
 from activitynet.fitting import default_workers
 from activitynet.inference import Prediction, device_of, stream_predictions
 
@@ -36,10 +39,12 @@ class Predictor(ABC):
     Attributes:
         classes: Class names in the order of the outputs; `None` until they are known.
         temperature: Outputs are divided by it before the softmax.
+        unknown_below: A photo whose most probable class is less probable is unknown; 0 for none.
     """
 
     classes: tuple[str, ...] | None
     temperature: float
+    unknown_below: float = 0.0
 
     @abstractmethod
     def _ready(self) -> Ready: ...
@@ -130,7 +135,13 @@ class Predictor(ABC):
         return (*checked.train, *checked.val, *checked.test), checked.skipped
 
     def predict(
-        self, photos: Any, *, top: int = 5, batch_size: int = 32, allow_urls: bool = False
+        self,
+        photos: Any,
+        *,
+        top: int = 5,
+        batch_size: int = 32,
+        unknown_below: float | None = None,
+        allow_urls: bool = False,
     ) -> Iterator[Prediction]:
         """Say what is in photos, one after the other, however many.
 
@@ -139,6 +150,8 @@ class Predictor(ABC):
                 iterable that mixes them.
             top: How many classes each prediction lists.
             batch_size: Photos a forward pass. The answer does not depend on it.
+            unknown_below: Do not name the class of a photo whose most probable one is less probable; `None`
+                takes what the weights were calibrated with, 0 names a class always.
             allow_urls: Fetch photos given as http(s) URLs.
 
         Yields:
@@ -154,29 +167,95 @@ class Predictor(ABC):
             preprocess=preprocess,
             classes=classes,
             temperature=self.temperature,
+            unknown_below=self.unknown_below if unknown_below is None else unknown_below,
             top=top,
             batch_size=batch_size,
             allow_urls=allow_urls,
         )
 
-    def predict_one(self, photo: Any, *, top: int = 5, allow_urls: bool = False) -> Prediction:
+    def predict_one(
+        self, photo: Any, *, top: int = 5, unknown_below: float | None = None, allow_urls: bool = False
+    ) -> Prediction:
         """Say what is in one photo.
 
         Args:
             photo: What `predict` takes, but one photo.
             top: How many classes the prediction lists.
+            unknown_below: As for `predict`.
             allow_urls: Fetch a photo given as an http(s) URL.
 
         Raises:
             ImageError: The photo cannot be read, or it is not exactly one.
             ModelError: There are no weights yet.
         """
-        predictions = list(self.predict(photo, top=top, allow_urls=allow_urls))
+        predictions = list(self.predict(photo, top=top, unknown_below=unknown_below, allow_urls=allow_urls))
         if len(predictions) != 1:
             raise ImageError(f"predict_one takes one photo, and {len(predictions)} were given; use predict.")
         if predictions[0].error is not None:
             raise ImageError(predictions[0].error)
         return predictions[0]
+
+    def explain(self, photo: Any, *, label: str | None = None, how: How = "grad-cam") -> Explanation:
+        """Say where the model looks in a photo.
+
+        Args:
+            photo: What `predict` takes, but one photo.
+            label: The class to explain; `None` takes the most probable one.
+            how: ``"grad-cam"`` is one pass through one network; ``"occlusion"`` covers the photo part by
+                part, and works for ensembles and engines, too.
+
+        Raises:
+            ImageError: The photo cannot be read, or it is not exactly one.
+            ModelError: There are no weights yet, no such class, or Grad-CAM does not work for this model.
+        """
+        model, preprocess, classes = self._ready()
+        if label is not None and label not in classes:
+            raise ModelError(f"there is no class {label!r}.{did_you_mean(label, classes)}")
+        return explain(
+            model,
+            preprocess,
+            classes,
+            _one_image(photo, "explain"),
+            temperature=self.temperature,
+            label=None if label is None else classes.index(label),
+            how=how,
+        )
+
+    def nearest(
+        self,
+        photo: Any,
+        data: Data,
+        *,
+        split: str = "train",
+        count: int = 5,
+        batch_size: int = 64,
+        workers: int | None = None,
+    ) -> list[tuple[Photo, float]]:
+        """Find the photos of a data set that look most like one to the network.
+
+        Args:
+            photo: What `predict` takes, but one photo.
+            data: As for `evaluate`.
+            split: Where to look, as for `evaluate`.
+            count: How many to return.
+            batch_size: Photos a forward pass.
+            workers: Processes that decode photos; `None` chooses by the machine's cores.
+
+        Returns:
+            Photos with the cosine of their features' and the photo's, in [-1, 1], the nearest first.
+
+        Raises:
+            DataError: The data or the split cannot be used, or photos are broken.
+            ImageError: The photo cannot be read, or it is not exactly one.
+            ModelError: There are no weights yet, or the model has no features to compare.
+        """
+        model, preprocess, _ = self._ready()
+        image = _one_image(photo, "nearest")
+        photos, _ = self._readable(data, split, skip_bad=False)
+        workers = default_workers() if workers is None else workers
+        return nearest_photos(
+            model, preprocess, image, photos, count=count, batch_size=batch_size, workers=workers
+        )
 
     def _check(self, photos: PhotoData, *, skip_bad: bool) -> Checked:
         checked = check_photos(photos, skip_bad=skip_bad)
@@ -192,3 +271,10 @@ class Predictor(ABC):
                 )
             return data
         return open_data(data, classes=self.classes)
+
+
+def _one_image(photo: Any, what: str) -> Image.Image:
+    found = list(itertools.islice(iter_photos(photo), 2))
+    if len(found) != 1:
+        raise ImageError(f"{what} takes one photo, and {len(found) or 'none'} or more were given.")
+    return found[0][1]()

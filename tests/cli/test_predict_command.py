@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 from collections.abc import Iterator
@@ -25,13 +26,17 @@ class FakeClassifier:
     classes = ("running", "walking")
     predictions: tuple[Prediction, ...] = ()
     asked: tuple[object, ...] = ()
+    unknown_below: float | None = -1.0
 
     @classmethod
     def load(cls, folder: object, *, engine: object) -> FakeClassifier:
         return cls()
 
-    def predict(self, photos: list[str], *, top: int, allow_urls: bool) -> Iterator[Prediction]:
+    def predict(
+        self, photos: list[str], *, top: int, unknown_below: float | None, allow_urls: bool
+    ) -> Iterator[Prediction]:
         type(self).asked = (photos, top, allow_urls)
+        type(self).unknown_below = unknown_below
         yield from self.predictions
 
 
@@ -109,3 +114,18 @@ def test_photos_before_an_error_are_printed(
     captured = capsys.readouterr()
     assert "a b.jpg" in captured.out
     assert captured.err == "error: cannot read folder 'b'.\n"
+
+
+def test_an_unknown_photo_is_not_named(
+    classifier: type[FakeClassifier], capsys: pytest.CaptureFixture[str]
+) -> None:
+    classifier.predictions = (dataclasses.replace(GOOD, label=None, unknown=True),)
+    assert run(["predict", "a", "--weights", "w", "--unknown-below", "0.8"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[2:5] == ["unknown", "–", "perhaps"]
+    assert classifier.unknown_below == 0.8
+    assert run(["predict", "a", "--weights", "w", "--csv"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith("a b.jpg,,,0.75,walking,")
+    assert classifier.unknown_below is None  # as the weights were calibrated
+    assert run(["predict", "a", "--weights", "w", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["label"], told["unknown"], told["top"][0]["label"]) == (None, True, "running")

@@ -46,6 +46,16 @@ def predict(
     allow_urls: Annotated[
         bool, typer.Option("--allow-urls", help="Fetch photos given as http(s) URLs.")
     ] = False,
+    unknown_below: Annotated[
+        float | None,
+        typer.Option(
+            metavar="P",
+            min=0,
+            max=1,
+            help="Call a photo unknown whose most probable class is less probable; 0 never does.",
+            show_default="as calibrated",
+        ),
+    ] = None,
     submission: Annotated[
         Path | None,
         typer.Option(
@@ -67,7 +77,8 @@ def predict(
     top = min(top, len(classes))
     show = _json if as_json else _csv_printer(top) if as_csv else _row_printer(classes, top)
     seen = failed = 0
-    for prediction in predictor.predict(photos, top=top, allow_urls=allow_urls):
+    found = predictor.predict(photos, top=top, unknown_below=unknown_below, allow_urls=allow_urls)
+    for prediction in found:
         show(prediction)
         seen += 1
         failed += prediction.error is not None
@@ -82,7 +93,7 @@ def _submit(predictor: Predictor, folder: Path, path: Path) -> int:
     if folder.name == TEST:
         folder = folder.parent
     photos = photos_to_answer(folder)
-    write_submission(path, predictor.predict(photos, top=1), folder)
+    write_submission(path, predictor.predict(photos, top=1, unknown_below=0), folder)
     print(f"{len(photos)} answers: {printable(str(path))}")
     return 0
 
@@ -100,6 +111,8 @@ def _csv_printer(top: int) -> _Print:
 
     def show(prediction: activitynet.Prediction) -> None:
         guesses = [cell for label, probability in prediction.top for cell in (printable(label), probability)]
+        if prediction.unknown:
+            guesses[0] = ""
         guesses += [""] * (2 * top - len(guesses))
         writer.writerow([printable(prediction.source), printable(prediction.error or ""), *guesses])
 
@@ -121,6 +134,9 @@ def _row_printer(classes: tuple[str, ...], top: int) -> _Print:
             printer.row(prediction.source, "–", "–", prediction.error, style="red")
             return
         (label, probability), *others = prediction.top
+        if prediction.unknown:
+            printer.row(prediction.source, "unknown", "–", f"perhaps {label} {probability:.1%}", style="dim")
+            return
         then = ", ".join(f"{name} {share:.1%}" for name, share in others)
         printer.row(prediction.source, label, f"{probability:.1%}", then)
 

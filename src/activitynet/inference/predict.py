@@ -24,10 +24,12 @@ class Prediction:
 
     Attributes:
         source: The path or URL as given, or a position such as ``"bytes[3]"`` for nameless input.
-        label: The most probable class; `None` when the photo could not be read.
-        probability: That class's probability, in [0, 1]; `None` when the photo could not be read.
+        label: The most probable class; `None` when the photo could not be read, or is unknown.
+        probability: The most probable class's probability, in [0, 1]; `None` when the photo could not be
+            read.
         top: The most probable classes with their probabilities, best first.
         error: Why the photo could not be read; `None` when it could.
+        unknown: No class is probable enough to be named.
     """
 
     source: str
@@ -35,6 +37,7 @@ class Prediction:
     probability: float | None
     top: tuple[tuple[str, float], ...] = ()
     error: str | None = None
+    unknown: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return the prediction as plain JSON values."""
@@ -44,6 +47,7 @@ class Prediction:
             "probability": self.probability,
             "top": [{"label": label, "probability": probability} for label, probability in self.top],
             "error": self.error,
+            "unknown": self.unknown,
         }
 
 
@@ -54,6 +58,7 @@ def stream_predictions(
     preprocess: Callable[[Image.Image], Any],
     classes: Sequence[str],
     temperature: float = 1.0,
+    unknown_below: float = 0.0,
     top: int = 5,
     batch_size: int = 32,
     allow_urls: bool = False,
@@ -69,6 +74,7 @@ def stream_predictions(
         preprocess: What turns a photo into the model's input.
         classes: Class names in the order of the model's outputs.
         temperature: Logits are divided by it before the softmax.
+        unknown_below: A photo whose most probable class is less probable is unknown.
         top: How many classes a prediction lists.
         batch_size: Photos a forward pass. The answer does not depend on it.
         allow_urls: Fetch photos that are given as http(s) URLs.
@@ -104,12 +110,16 @@ def stream_predictions(
                 if isinstance(image, ActivityNetError):
                     yield Prediction(source, None, None, error=str(image))
                 else:
-                    yield _prediction(source, next(rows), classes, top)
+                    yield _prediction(source, next(rows), classes, top, unknown_below)
             batch = upcoming
 
 
-def _prediction(source: str, probabilities: torch.Tensor, classes: Sequence[str], top: int) -> Prediction:
+def _prediction(
+    source: str, probabilities: torch.Tensor, classes: Sequence[str], top: int, unknown_below: float
+) -> Prediction:
     best = probabilities.topk(min(max(top, 1), len(classes)))
     pairs: Iterable[tuple[float, int]] = zip(best.values.tolist(), best.indices.tolist(), strict=True)
     ranked = tuple((classes[index], probability) for probability, index in pairs)
-    return Prediction(source, ranked[0][0], ranked[0][1], ranked)
+    label, probability = ranked[0]
+    unknown = probability < unknown_below
+    return Prediction(source, None if unknown else label, probability, ranked, unknown=unknown)

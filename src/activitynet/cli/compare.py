@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.cells import cell_len
 from rich.table import Column
 
 from activitynet.cli.output import RowPrinter, print_json, printable
@@ -38,12 +37,14 @@ def compare(
         print_json(table)
         return
     measures: dict[str, list[dict[str, float] | None]] = table["measures"]
-    widths = [max(23, cell_len(printable(name))) for name in table["names"]]
-    columns = [Column(name, width=width) for name, width in zip(table["names"], widths, strict=True)]
+    intervals = len(runs) == 2  # of more, they do not fit on a line
+    columns = [Column(name, width=23 if intervals else 10, overflow="fold") for name in table["names"]]
     printer = RowPrinter(Column("measure", width=max(map(len, measures))), *columns)
     for name, row in measures.items():
         cells = [
-            "–" if cell is None else f"{cell['value']:.3f} ({cell['low']:.3f} to {cell['high']:.3f})"
+            "–"
+            if cell is None
+            else f"{cell['value']:.3f}" + (f" ({cell['low']:.3f} to {cell['high']:.3f})" if intervals else "")
             for cell in row
         ]
         printer.row(name, *cells)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -14,6 +15,8 @@ from activitynet.data.preprocess import Preprocess
 from activitynet.data.views import Views
 from activitynet.errors import ModelError
 from activitynet.evaluation import Scores
+from activitynet.evaluation.calibrated import Calibration, Method, calibrated
+from activitynet.evaluation.scaling import fold_scaling
 from activitynet.export import is_exported
 from activitynet.fitting import card_scores
 from activitynet.inference import (
@@ -26,7 +29,8 @@ from activitynet.inference import (
     load_exported,
 )
 from activitynet.learner import Learner
-from activitynet.predictor import confusion_picture
+from activitynet.predictor import Data
+from activitynet.publishable import confusion_picture
 from activitynet.weights import Card, EnsembleCard, find_weights, load_weights, save_weights
 from activitynet.zoo.info import count_macs
 
@@ -53,6 +57,7 @@ class Classifier(Learner):
         classes: Class names in the order of the outputs; `None` until they are known.
         preprocess: What turns a photo into the model's input; `None` until the model is made.
         temperature: Logits are divided by it before the softmax.
+        unknown_below: A photo whose most probable class is less probable is unknown; 0 for none.
 
     Example:
         >>> from activitynet import Classifier
@@ -70,6 +75,47 @@ class Classifier(Learner):
         """
         model = self.model
         return model.description if isinstance(model, Engine) else "torch fp32"
+
+    def calibrate(
+        self,
+        data: Data,
+        *,
+        split: str = "val",
+        method: Method = "temperature",
+        risk: float | None = None,
+        batch_size: int = 64,
+        workers: int | None = None,
+        skip_bad: bool = False,
+    ) -> Calibration:
+        """Make probabilities believable, and perhaps say when a photo is of no known class.
+
+        The classifier, and what it saves from then on, has the result: a temperature and a threshold in its
+        card, vector scaling in its last layer.
+
+        Args:
+            data: As for `evaluate`; photos that were not learned from.
+            split: As for `evaluate`.
+            method: ``"temperature"``, which never changes the class that is named, or ``"vector"``.
+            risk: Share of wrong answers to allow, in (0, 1): photos are unknown below the probability that
+                promises it. `None` names a class for every photo.
+            batch_size: As for `evaluate`.
+            workers: As for `evaluate`.
+            skip_bad: As for `evaluate`.
+
+        Raises:
+            DataError: As for `evaluate`, or the risk cannot be promised.
+            ModelError: There are no weights yet, or vector scaling has no linear layer to go into.
+        """
+        self._refuse_engine()
+        answers = self.answer(data, split=split, batch_size=batch_size, workers=workers, skip_bad=skip_bad)
+        found = calibrated(answers, method=method, risk=risk)
+        if found.factors:
+            fold_scaling(self._ready()[0], np.array(found.factors), np.array(found.offsets))
+        self.temperature, self.unknown_below = found.temperature, found.unknown_below
+        facts = {"split": f"{split} ({found.photos} photos)", "method": method, "risk": risk}
+        facts |= {"ece": found.ece, "ece_held_out": found.ece_held_out}
+        self._card_facts["metrics"] = {**self._card_facts.get("metrics", {}), "calibration": facts}
+        return found
 
     def save(
         self,
@@ -157,6 +203,7 @@ class Classifier(Learner):
         else:
             classifier = cls("ensemble", card.classes, device=device)
         classifier.temperature = card.temperature
+        classifier.unknown_below = getattr(card, "unknown_below", 0.0)
         classifier._take(model, preprocess)
         return classifier
 
@@ -193,5 +240,6 @@ class Classifier(Learner):
             classes=classes,
             preprocess=preprocess,
             temperature=self.temperature,
+            unknown_below=self.unknown_below,
             **facts,
         )

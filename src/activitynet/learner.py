@@ -30,7 +30,8 @@ from activitynet.fitting import (
     settle_recipe,
 )
 from activitynet.inference import Engine, best_device
-from activitynet.predictor import Data, Publishable, Ready
+from activitynet.predictor import Data, Ready
+from activitynet.publishable import Publishable
 from activitynet.training import Callback, FitResult, Recipe, RunFolder
 from activitynet.training.lr_find import LearningRates
 from activitynet.training.order import derived_seed
@@ -57,7 +58,7 @@ class Learner(Publishable):
     ) -> None:
         self.classes: tuple[str, ...] | None = tuple(classes) if classes is not None else None
         self.preprocess: Preprocess | Views | None = None
-        self.temperature = 1.0
+        self.temperature, self.unknown_below = 1.0, 0.0
         self.device = torch.device(device) if device is not None else best_device()
         self._architecture = model if isinstance(model, str) else type(model).__name__
         self._init_from = init_from

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import logging
 import os
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Any, TypeAlias
 
+from PIL import Image
 from torch import nn
 
 from activitynet import ranks
 from activitynet.data.checking import Checked, check_photos, count_skipped, skip_note
+from activitynet.data.inputs import iter_photos
 from activitynet.data.opening import open_data
 from activitynet.data.photos import Photo, PhotoData, SkippedPhoto
 from activitynet.data.preprocess import Preprocess
 from activitynet.data.splits import by_split
 from activitynet.data.views import Views
-from activitynet.errors import DataError, ImageError
-from activitynet.evaluation import Answers, Scores, ask, plot_confusion
-from activitynet.export import Format, export_model
+from activitynet.errors import DataError, ImageError, ModelError, did_you_mean
+from activitynet.evaluation import Answers, Scores, ask
+from activitynet.evaluation.explain import Explanation, How, explain, nearest_photos
 from activitynet.fitting import default_workers
 from activitynet.inference import (
     TTA,
@@ -35,7 +36,6 @@ from activitynet.inference import (
     stream_predictions,
 )
 from activitynet.training.memory import keep_freed_memory
-from activitynet.weights import Card, EnsembleCard, push_weights
 
 _log = logging.getLogger(__name__)
 
@@ -51,10 +51,12 @@ class Predictor(ABC):
     Attributes:
         classes: Class names in the order of the outputs; `None` until they are known.
         temperature: Outputs are divided by it before the softmax.
+        unknown_below: A photo whose most probable class is less probable is unknown; 0 for none.
     """
 
     classes: tuple[str, ...] | None
     temperature: float
+    unknown_below: float = 0.0
 
     @abstractmethod
     def _ready(self) -> Ready: ...
@@ -167,6 +169,7 @@ class Predictor(ABC):
         top: int = 5,
         batch_size: int = 32,
         workers: int | None = None,
+        unknown_below: float | None = None,
         allow_urls: bool = False,
         tta: Ways | None = None,
         after: Iterable[str] = (),
@@ -182,6 +185,8 @@ class Predictor(ABC):
             top: How many classes each prediction lists.
             batch_size: Photos a forward pass. The answer does not depend on it.
             workers: Threads that decode; `None` takes one for each core that this process may use.
+            unknown_below: Do not name the class of a photo whose most probable one is less probable; `None`
+                takes what the weights were calibrated with, 0 names a class always.
             allow_urls: Fetch photos given as http(s) URLs.
             tta: Look at each photo in several ways, and average the probabilities: ``"flip"``, ``"crops"``,
                 ``"scales"``, several of them, or a `TTA`. Each look's probabilities are those of the
@@ -202,6 +207,7 @@ class Predictor(ABC):
             preprocess=preprocess,
             classes=classes,
             temperature=temperature,
+            unknown_below=self.unknown_below if unknown_below is None else unknown_below,
             top=top,
             batch_size=batch_size,
             workers=workers,
@@ -217,6 +223,7 @@ class Predictor(ABC):
         top: int = 5,
         batch_size: int = 32,
         workers: int | None = None,
+        unknown_below: float | None = None,
         allow_urls: bool = False,
         tta: Ways | None = None,
         resume: bool = False,
@@ -234,6 +241,7 @@ class Predictor(ABC):
             top: As for `predict`; at most as many as there are classes.
             batch_size: As for `predict`.
             workers: As for `predict`.
+            unknown_below: As for `predict`.
             allow_urls: As for `predict`.
             tta: As for `predict`.
             resume: Go on with a file that is there: its photos are not predicted again, those that could not
@@ -257,6 +265,7 @@ class Predictor(ABC):
                 top=top,
                 batch_size=batch_size,
                 workers=workers,
+                unknown_below=unknown_below,
                 allow_urls=allow_urls,
                 tta=tta,
                 after=file.sources(),
@@ -268,13 +277,20 @@ class Predictor(ABC):
         return file.tally
 
     def predict_one(
-        self, photo: Any, *, top: int = 5, allow_urls: bool = False, tta: Ways | None = None
+        self,
+        photo: Any,
+        *,
+        top: int = 5,
+        unknown_below: float | None = None,
+        allow_urls: bool = False,
+        tta: Ways | None = None,
     ) -> Prediction:
         """Say what is in one photo.
 
         Args:
             photo: What `predict` takes, but one photo.
             top: How many classes the prediction lists.
+            unknown_below: As for `predict`.
             allow_urls: Fetch a photo given as an http(s) URL.
             tta: As for `predict`.
 
@@ -282,12 +298,76 @@ class Predictor(ABC):
             ImageError: The photo cannot be read, or it is not exactly one.
             ModelError: There are no weights yet.
         """
-        predictions = list(self.predict(photo, top=top, allow_urls=allow_urls, tta=tta))
+        predictions = list(
+            self.predict(photo, top=top, unknown_below=unknown_below, allow_urls=allow_urls, tta=tta)
+        )
         if len(predictions) != 1:
             raise ImageError(f"predict_one takes one photo, and {len(predictions)} were given; use predict.")
         if predictions[0].error is not None:
             raise ImageError(predictions[0].error)
         return predictions[0]
+
+    def explain(self, photo: Any, *, label: str | None = None, how: How = "grad-cam") -> Explanation:
+        """Say where the model looks in a photo.
+
+        Args:
+            photo: What `predict` takes, but one photo.
+            label: The class to explain; `None` takes the most probable one.
+            how: ``"grad-cam"`` is one pass through one network; ``"occlusion"`` covers the photo part by
+                part, and works for ensembles and engines, too.
+
+        Raises:
+            ImageError: The photo cannot be read, or it is not exactly one.
+            ModelError: There are no weights yet, no such class, or Grad-CAM does not work for this model.
+        """
+        model, preprocess, classes = self._ready()
+        if label is not None and label not in classes:
+            raise ModelError(f"there is no class {label!r}.{did_you_mean(label, classes)}")
+        return explain(
+            model,
+            preprocess,
+            classes,
+            _one_image(photo, "explain"),
+            temperature=self.temperature,
+            label=None if label is None else classes.index(label),
+            how=how,
+        )
+
+    def nearest(
+        self,
+        photo: Any,
+        data: Data,
+        *,
+        split: str = "train",
+        count: int = 5,
+        batch_size: int = 64,
+        workers: int | None = None,
+    ) -> list[tuple[Photo, float]]:
+        """Find the photos of a data set that look most like one to the network.
+
+        Args:
+            photo: What `predict` takes, but one photo.
+            data: As for `evaluate`.
+            split: Where to look, as for `evaluate`.
+            count: How many to return.
+            batch_size: Photos a forward pass.
+            workers: Processes that decode photos; `None` chooses by the machine's cores.
+
+        Returns:
+            Photos with the cosine of their features' and the photo's, in [-1, 1], the nearest first.
+
+        Raises:
+            DataError: The data or the split cannot be used, or photos are broken.
+            ImageError: The photo cannot be read, or it is not exactly one.
+            ModelError: There are no weights yet, or the model has no features to compare.
+        """
+        model, preprocess, _ = self._ready()
+        image = _one_image(photo, "nearest")
+        photos, _ = self._readable(data, split, skip_bad=False)
+        workers = default_workers() if workers is None else workers
+        return nearest_photos(
+            model, preprocess, image, photos, count=count, batch_size=batch_size, workers=workers
+        )
 
     def _check(self, photos: PhotoData, *, skip_bad: bool) -> Checked:
         checked = check_photos(photos, skip_bad=skip_bad)
@@ -305,99 +385,8 @@ class Predictor(ABC):
         return open_data(data, classes=self.classes)
 
 
-class Publishable(Predictor):
-    """A predictor whose weights can be kept in a folder, published, and exported."""
-
-    @abstractmethod
-    def save(
-        self,
-        folder: str | os.PathLike[str],
-        *,
-        training_data: str | None = None,
-        licence: str | None = None,
-        scores: Scores | None = None,
-    ) -> Path:
-        """Write the weights, and what is known of them."""
-
-    @abstractmethod
-    def _file_card(self) -> Card | EnsembleCard:
-        """Return the card for an exported file."""
-
-    def push_to_hub(
-        self,
-        repository: str,
-        *,
-        private: bool | None = None,
-        revision: str = "main",
-        message: str | None = None,
-        training_data: str | None = None,
-        licence: str | None = None,
-        scores: Scores | None = None,
-    ) -> str:
-        """Publish the weights, their card and a page about them on the Hub, as one commit.
-
-        Args:
-            repository: ``org/name``; made where there is none.
-            private: Whether a repository that is made is private; `None` leaves it to the account.
-            revision: The branch to commit to; made where there is none.
-            message: The commit's message.
-            training_data: As for `save`.
-            licence: As for `save`.
-            scores: As for `save`.
-
-        Returns:
-            ``org/name@COMMIT``, which `load` takes, and which never changes.
-
-        Raises:
-            ModelError: As for `save`.
-            HubError: The Hub cannot be reached, or refuses.
-        """
-        with tempfile.TemporaryDirectory() as temporary:
-            folder = self.save(
-                Path(temporary) / "weights", training_data=training_data, licence=licence, scores=scores
-            )
-            return push_weights(folder, repository, private=private, revision=revision, message=message)
-
-    def export(
-        self,
-        path: str | os.PathLike[str],
-        format: Format = "onnx",
-        *,
-        calibrate: Data | None = None,
-    ) -> Path:
-        """Write a file that turns photos into probabilities without this library.
-
-        It takes uint8 RGB photos (batch, height, width, 3) of any size, those of one batch of the same, and
-        gives float32 probabilities (batch, classes). Preprocessing and temperature are inside, and of an
-        ensemble all members, each with its own; the card, with the class names, is in its metadata as
-        ``activitynet.card``. `activitynet.Classifier.load` takes ``.onnx`` and ``.xml``.
-
-        Args:
-            path: A file that ends in ``.onnx``, ``.xml`` (its tensors go into a ``.bin`` beside it) or
-                ``.pt2``.
-            format: ``"onnx"``, ``"openvino"`` or ``"torch"``.
-            calibrate: Photos (as for `evaluate`; those of ``train``) by which to choose the ranges of 8-bit
-                numbers; `None` keeps float32.
-
-        Returns:
-            The path.
-
-        Raises:
-            DataError: The data to calibrate with cannot be used.
-            ModelError: There are no weights yet, the model has no such form, or packages are missing.
-            StorageError: The file cannot be written.
-        """
-        model, preprocess, _ = self._ready()
-        card = self._file_card()
-        photos = None if calibrate is None else self._open(calibrate).train
-        views = preprocess if isinstance(preprocess, Views) else None
-        return export_model(model, card, path, format, views=views, calibrate=photos)
-
-
-def confusion_picture(scores: Scores | None) -> bytes | None:
-    """Return the confusion matrix as a PNG, for a page about weights; `None` without scores."""
-    if scores is None:
-        return None
-    with tempfile.TemporaryDirectory() as temporary:
-        plot_confusion(scores, drawn := Path(temporary) / "confusion.png")
-        return drawn.read_bytes()
+def _one_image(photo: Any, what: str) -> Image.Image:
+    found = list(itertools.islice(iter_photos(photo), 2))
+    if len(found) != 1:
+        raise ImageError(f"{what} takes one photo, and {len(found) or 'none'} or more were given.")
+    return found[0][1]()

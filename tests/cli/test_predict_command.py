@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 from collections.abc import Callable, Iterator
@@ -25,15 +26,24 @@ class FakeClassifier:
     classes = ("running", "walking")
     predictions: tuple[Prediction, ...] = ()
     asked: tuple[object, ...] = ()
+    unknown_below: float | None = -1.0
 
     @classmethod
     def load(cls, folder: object, *, engine: object) -> FakeClassifier:
         return cls()
 
     def predict(
-        self, photos: list[str], *, top: int, workers: int | None, allow_urls: bool, tta: object
+        self,
+        photos: list[str],
+        *,
+        top: int,
+        workers: int | None,
+        unknown_below: float | None,
+        allow_urls: bool,
+        tta: object,
     ) -> Iterator[Prediction]:
         type(self).asked = (photos, top, allow_urls)
+        type(self).unknown_below = unknown_below
         yield from self.predictions
 
 
@@ -106,7 +116,8 @@ def test_a_file_is_written_instead_of_rows(
         self: object, path: Path, photos: list[str], *, progress: Callable[[Tally], None], **options: object
     ) -> Tally:
         assert (path, photos) == (Path("out.csv"), ["a", "b"])
-        assert options == {"top": 5, "workers": 3, "allow_urls": False, "tta": None, "resume": True}
+        asked = {"top": 5, "workers": 3, "unknown_below": None, "allow_urls": False, "tta": None}
+        assert options == {**asked, "resume": True}
         progress(Tally(4, 1, 0))
         return Tally(4, 2, 1)
 
@@ -138,3 +149,18 @@ def test_photos_before_an_error_are_printed(
     captured = capsys.readouterr()
     assert "a b.jpg" in captured.out
     assert captured.err == "error: cannot read folder 'b'.\n"
+
+
+def test_an_unknown_photo_is_not_named(
+    classifier: type[FakeClassifier], capsys: pytest.CaptureFixture[str]
+) -> None:
+    classifier.predictions = (dataclasses.replace(GOOD, label=None, unknown=True),)
+    assert run(["predict", "a", "--weights", "w", "--unknown-below", "0.8"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[2:5] == ["unknown", "–", "perhaps"]
+    assert classifier.unknown_below == 0.8
+    assert run(["predict", "a", "--weights", "w", "--csv"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith("a b.jpg,,,0.75,walking,")
+    assert classifier.unknown_below is None  # as the weights were calibrated
+    assert run(["predict", "a", "--weights", "w", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["label"], told["unknown"], told["top"][0]["label"]) == (None, True, "running")

@@ -7,7 +7,11 @@ import torch.nn.functional as F
 from scipy.special import softmax
 
 from activitynet.errors import DataError
-from activitynet.evaluation.calibration import expected_calibration_error, fit_temperature
+from activitynet.evaluation.calibration import (
+    confidence_bins,
+    expected_calibration_error,
+    fit_temperature,
+)
 
 
 def believable(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -68,3 +72,12 @@ def test_nothing_to_measure() -> None:
         fit_temperature(nothing, labels)
     with pytest.raises(DataError, match="no labelled photos"):
         expected_calibration_error(nothing, labels)
+
+
+def test_bins_of_as_many_photos_each() -> None:
+    confidence = np.array([0.9, 0.1, 0.5, 0.3, 0.8, 0.7])
+    assert confidence_bins(confidence, bins=3, adaptive=True).tolist() == [2, 0, 1, 0, 2, 1]
+    assert confidence_bins(confidence, bins=10).tolist() == [9, 1, 5, 3, 8, 7]
+    sizes = np.bincount(confidence_bins(np.zeros(100), bins=15, adaptive=True))
+    assert len(sizes) == 15
+    assert set(sizes.tolist()) == {6, 7}

@@ -29,7 +29,7 @@ CARD = Card(
 )
 VALUES: dict[str, Any] = json.loads(CARD.to_json())
 FOR_TIMM = ("zoo", "num_classes", "label_names", "pretrained_cfg")
-OPTIONAL = ("skipped", *FOR_TIMM, "recipe")
+OPTIONAL = ("skipped", *FOR_TIMM, "recipe", "unknown_below")
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

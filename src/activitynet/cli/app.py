@@ -13,9 +13,12 @@ import typer
 
 from activitynet import __version__
 from activitynet.cli.audit import audit
+from activitynet.cli.calibrate import calibrate
+from activitynet.cli.compare import compare
 from activitynet.cli.distill import distill
 from activitynet.cli.ensemble import ensemble, soup
 from activitynet.cli.evaluate import evaluate
+from activitynet.cli.explain import explain
 from activitynet.cli.export import export
 from activitynet.cli.lr_find import lr_find
 from activitynet.cli.models import models
@@ -68,10 +71,13 @@ _app.command("lr-find")(lr_find)
 _app.command("recipes")(recipes)
 _app.command("audit")(audit)
 _app.command("evaluate")(evaluate)
+_app.command("compare")(compare)
+_app.command("calibrate")(calibrate)
 _app.command("ensemble")(ensemble)
 _app.command("soup")(soup)
 _app.command("distill")(distill)
 _app.command("predict")(predict)
+_app.command("explain")(explain)
 _app.command("export")(export)
 _app.command("models")(models)
 _app.command("push")(push)

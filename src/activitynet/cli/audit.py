@@ -57,6 +57,7 @@ def audit(
     from activitynet.data.audit_report import write_report  # noqa: PLC0415
     from activitynet.data.opening import open_data  # noqa: PLC0415
     from activitynet.data.splits import write_split  # noqa: PLC0415
+    from activitynet.pages import readable  # noqa: PLC0415
 
     for option, path, suffix in (("--report", report, ".html"), ("--fix", fix, ".csv")):
         if path is not None and path.suffix.lower() != suffix:
@@ -73,7 +74,7 @@ def audit(
         found = with_suspects(found, opened, labels, image_size=image_size, workers=workers)
     if report is not None:
         write_report(report, found)
-        write_json(report.with_suffix(".json"), _readable(found.to_dict()))
+        write_json(report.with_suffix(".json"), readable(found.to_dict()))
     if fix is not None:
         fixed = cleaned(opened, found, drop_suspects=drop_suspects)
         write_split(fix, fixed, suspects=found.suspects() if labels is not None else None)
@@ -87,12 +88,3 @@ def audit(
                 where = f" {finding.photos[0].path}" if finding.photos else ""
                 print(printable(f"  {finding.message}{where}"))
     return 0 if found.clean else FOUND
-
-
-def _readable(value: object) -> object:
-    """Replace what is no text in names, for files in UTF-8."""
-    if isinstance(value, dict):
-        return {name: _readable(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_readable(item) for item in value]
-    return value.encode("utf-8", errors="backslashreplace").decode() if isinstance(value, str) else value

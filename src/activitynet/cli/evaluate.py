@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,16 +24,29 @@ def evaluate(
     engine: options.EngineName = None,
     cascade: options.Cascade = False,
     tta: options.Tta = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Write a page with figures, plots and thumbnails, and the same as JSON.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
 ) -> None:
     """Score trained weights on labelled photos."""
     from activitynet import ranks  # noqa: PLC0415  --help needs no torch
+    from activitynet.evaluation.report import make_report, write_report  # noqa: PLC0415
 
     predictor = options.load_predictor(weights, engine=engine, cascade=cascade)
     photos = options.open_for(predictor, data, group_duplicates=group_duplicates)
-    scores = predictor.evaluate(photos, split=split, skip_bad=skip_bad, tta=tta or None)
+    answers = predictor.answer(photos, split=split, skip_bad=skip_bad, tta=tta or None)
     if not ranks.is_main():
         return
+    scores = answers.scores()
+    if report is not None:
+        made = make_report(answers, name=weights, split=split, unknown_below=predictor.unknown_below)
+        write_report(report, made)
     if as_json:
         print_json(scores.to_dict())
         return

@@ -62,6 +62,16 @@ def predict(
     allow_urls: Annotated[
         bool, typer.Option("--allow-urls", help="Fetch photos given as http(s) URLs.")
     ] = False,
+    unknown_below: Annotated[
+        float | None,
+        typer.Option(
+            metavar="P",
+            min=0,
+            max=1,
+            help="Call a photo unknown whose most probable class is less probable; 0 never does.",
+            show_default="as calibrated",
+        ),
+    ] = None,
     submission: Annotated[
         Path | None,
         typer.Option(
@@ -90,6 +100,7 @@ def predict(
                 photos,
                 top=top,
                 workers=workers,
+                unknown_below=unknown_below,
                 allow_urls=allow_urls,
                 tta=tta or None,
                 resume=resume,
@@ -102,9 +113,15 @@ def predict(
     top = min(top, len(classes))
     show = _json if as_json else _csv_printer(top) if as_csv else _row_printer(classes, top)
     seen = failed = 0
-    for prediction in predictor.predict(
-        photos, top=top, workers=workers, allow_urls=allow_urls, tta=tta or None
-    ):
+    found = predictor.predict(
+        photos,
+        top=top,
+        workers=workers,
+        unknown_below=unknown_below,
+        allow_urls=allow_urls,
+        tta=tta or None,
+    )
+    for prediction in found:
         show(prediction)
         seen += 1
         failed += prediction.error is not None
@@ -123,7 +140,7 @@ def _submit(predictor: Predictor, folder: Path, path: Path, tta: Ways | None) ->
     if folder.name == TEST:
         folder = folder.parent
     photos = photos_to_answer(folder)
-    write_submission(path, predictor.predict(photos, top=1, tta=tta), folder)
+    write_submission(path, predictor.predict(photos, top=1, unknown_below=0, tta=tta), folder)
     print(f"{len(photos)} answers: {printable(str(path))}")
     return 0
 
@@ -154,6 +171,9 @@ def _row_printer(classes: tuple[str, ...], top: int) -> _Print:
             printer.row(prediction.source, "–", "–", prediction.error, style="red")
             return
         (label, probability), *others = prediction.top
+        if prediction.unknown:
+            printer.row(prediction.source, "unknown", "–", f"perhaps {label} {probability:.1%}", style="dim")
+            return
         then = ", ".join(f"{name} {share:.1%}" for name, share in others)
         printer.row(prediction.source, label, f"{probability:.1%}", then)
 

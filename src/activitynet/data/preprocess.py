@@ -82,7 +82,29 @@ class Preprocess:
 
     def _resized(self, image: torch.Tensor) -> torch.Tensor:
         """Cut and resize in one step, so that no photo, however long and thin, needs much memory."""
-        height, width = image.shape[-2:]
+        top, left, height, width, *size = self.frame(*image.shape[-2:])
+        return F.resized_crop(
+            image,
+            top=top,
+            left=left,
+            height=height,
+            width=width,
+            size=size,
+            interpolation=InterpolationMode(self.interpolation),
+            antialias=self.antialias,
+        )
+
+    def frame(self, height: int, width: int) -> tuple[int, int, int, int, int, int]:
+        """Return which part of a photo is looked at, and in how many pixels.
+
+        Args:
+            height: Of the photo, in pixels.
+            width: The same.
+
+        Returns:
+            Top, left, height and width of the part, then the height and width it is resized to; padding comes
+            around that.
+        """
         box_height, box_width = height, width
         new_height, new_width = self.size
         if self.resize == "crop":
@@ -93,16 +115,8 @@ class Preprocess:
             scale = min(new_height / height, new_width / width)
             new_height = max(1, round(height * scale))
             new_width = max(1, round(width * scale))
-        return F.resized_crop(
-            image,
-            top=(height - box_height) // 2,
-            left=(width - box_width) // 2,
-            height=box_height,
-            width=box_width,
-            size=[new_height, new_width],
-            interpolation=InterpolationMode(self.interpolation),
-            antialias=self.antialias,
-        )
+        top, left = (height - box_height) // 2, (width - box_width) // 2
+        return top, left, box_height, box_width, new_height, new_width
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain JSON values."""

@@ -18,7 +18,8 @@ from activitynet.evaluation import Scores
 from activitynet.export import is_exported
 from activitynet.fitting import card_scores
 from activitynet.inference import best_device
-from activitynet.predictor import Publishable, Ready, confusion_picture
+from activitynet.predictor import Ready
+from activitynet.publishable import Publishable, confusion_picture
 from activitynet.weights import (
     Averaging,
     Card,

@@ -87,8 +87,8 @@ def intervals(
         resamples: How many.
         confidence: How often such an interval should hold the truth, in (0, 1).
         seed: Fixes what is drawn.
-        pivotal: Measures that chance makes larger, such as calibration errors: their intervals are the
-            quantiles mirrored at the value, from 0, which takes that bias back.
+        pivotal: Measures from 0 to 1 that resampling makes larger, such as calibration errors: their
+            intervals are the quantiles mirrored at the value, which takes that bias back.
 
     Returns:
         For each name its M estimates; `None` for what cannot be measured.
@@ -111,6 +111,6 @@ def intervals(
                 continue
             low, high = np.quantile(known, ends).tolist()
             if name in pivotal:
-                low, high = max(0.0, 2 * value - high), max(0.0, 2 * value - low)
+                low, high = (min(1.0, max(0.0, 2 * value - end)) for end in (high, low))
             found[name].append(Estimate(value, low, high))
     return found

@@ -20,8 +20,8 @@ TOP = (2, 3, 5)
 PER_CLASS = ("precision", "recall", "f1", "average_precision")
 """The measures of each class."""
 
-CALIBRATION = frozenset({"ece", "adaptive_ece"})
-"""Measures that are greater than 0 by chance alone."""
+FLATTERED = frozenset({"ece", "adaptive_ece", "average_precision", "mean_average_precision"})
+"""Measures that resampling makes larger: by chance alone, or by photos that are there twice."""
 
 _TINY = 1e-15
 
@@ -178,5 +178,5 @@ def measured(
         resamples=resamples,
         confidence=confidence,
         seed=seed,
-        pivotal=CALIBRATION,
+        pivotal=FLATTERED,
     )

@@ -2,59 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from activitynet import atomic
+from activitynet.evaluation.figures import BLUE, GREEN, GREY, ORANGE, new_figure, one_line, save_figure
 from activitynet.evaluation.metrics import Scores
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-# Okabe and Ito's palette stays apart for colour-blind readers (https://jfly.uni-koeln.de/color/).
-_BLUE, _ORANGE, _GREEN, _GREY = "#0072B2", "#D55E00", "#009E73", "#999999"
-
-_STYLE: Any = {
-    "axes.grid": True,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "figure.constrained_layout.use": True,
-    "figure.constrained_layout.wspace": 0.06,
-    "figure.constrained_layout.hspace": 0.06,
-    "figure.dpi": 120,
-    "font.size": 10,
-    "grid.alpha": 0.3,
-    "lines.linewidth": 2,
-    "text.parse_math": False,  # a dollar sign in a class name is a dollar sign
-}
-
-
-@contextmanager
-def _figure(width: float, height: float) -> Iterator[Figure]:
-    """Yield a figure that belongs to no window system and no global state."""
-    import matplotlib  # noqa: PLC0415  heavy, and only plots need it
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
-    from matplotlib.figure import Figure  # noqa: PLC0415
-
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(width, height))
-        FigureCanvasAgg(figure)
-        yield figure
-
-
-def _save(figure: Figure, path: str | os.PathLike[str]) -> None:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    atomic.write_bytes(path, buffer.getvalue())
-
-
-def _one_line(name: str) -> str:
-    return " ".join(name.split())
 
 
 def plot_learning_curves(
@@ -67,7 +22,7 @@ def plot_learning_curves(
     Args:
         history: One mapping an epoch with ``epoch``, ``loss``, ``macro_f1``, ``accuracy`` and ``lr``;
             epoch 0 is the state before training and has no ``loss``.
-        path: The PNG to write.
+        path: The PNG or SVG to write.
         timings: One mapping an epoch with ``epoch``, ``images_per_second`` and ``seconds``. Without any,
             throughput is not drawn.
 
@@ -78,7 +33,7 @@ def plot_learning_curves(
     timed = [row for row in timings if row["epoch"] > 0]
     end = max(1, history[-1]["epoch"])
     dots: Any = {"marker": "o" if end <= 50 else "", "markersize": 3}
-    with _figure(10, 6.6 if timed else 3.6) as figure:
+    with new_figure(10, 6.6 if timed else 3.6) as figure:
         panels: Iterator[Any] = iter(figure.subplots(2, 2).flat if timed else figure.subplots(1, 3))
 
         def draw(title: str, rows: Sequence[Mapping[str, Any]], name: str, colour: str) -> Any:
@@ -88,14 +43,14 @@ def plot_learning_curves(
             axes.xaxis.get_major_locator().set_params(integer=True)
             return axes
 
-        draw("Training loss", trained, "loss", _BLUE).set(ylabel="loss")
+        draw("Training loss", trained, "loss", BLUE).set(ylabel="loss")
 
-        quality = draw("On validation photos", history, "macro_f1", _ORANGE)
+        quality = draw("On validation photos", history, "macro_f1", ORANGE)
         best = max(history, key=lambda row: row["macro_f1"])
         quality.plot(
             [row["epoch"] for row in history],
             [row["accuracy"] for row in history],
-            color=_GREEN,
+            color=GREEN,
             linestyle="--",
             **dots,
         )
@@ -103,7 +58,7 @@ def plot_learning_curves(
             best["epoch"],
             best["macro_f1"],
             "o",
-            color=_ORANGE,
+            color=ORANGE,
             fillstyle="none",
             markersize=9,
             markeredgewidth=1.5,
@@ -112,17 +67,17 @@ def plot_learning_curves(
         quality.legend(quality.lines, names, frameon=False, fontsize=9)
         quality.set(ylabel="score (0 to 1)")
 
-        rate = draw("Learning rate", trained, "lr", _GREY)
+        rate = draw("Learning rate", trained, "lr", GREY)
         highest = max((row["lr"] for row in trained), default=0.0)
         rate.set(ylabel="rate at the end of the epoch", ylim=(0, 1.1 * highest or 1.0))
         rate.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
 
         if timed:
             minutes = sum(row["seconds"] for row in timings) / 60
-            speed = draw(f"Throughput ({minutes:.1f} minutes in all)", timed, "images_per_second", _BLUE)
+            speed = draw(f"Throughput ({minutes:.1f} minutes in all)", timed, "images_per_second", BLUE)
             fastest = max(row["images_per_second"] for row in timed)
             speed.set(ylabel="training photos a second", ylim=(0, 1.1 * fastest or 1.0))
-        _save(figure, path)
+        save_figure(figure, path)
 
 
 def plot_per_class_f1(
@@ -134,7 +89,7 @@ def plot_per_class_f1(
         history: One mapping an epoch, in order, with ``epoch`` and ``per_class_f1``: a number in [0, 1]
             for each class, or `None` for a class without validation photos.
         classes: Class names, in the order of those numbers.
-        path: The PNG to write.
+        path: The PNG or SVG to write.
 
     Raises:
         StorageError: The picture cannot be written.
@@ -143,11 +98,11 @@ def plot_per_class_f1(
     last = values[:, -1]
     order = np.argsort(-last, kind="stable")  # NaN goes last
     labels = [
-        f"{_one_line(classes[index])}  " + ("no photos" if np.isnan(last[index]) else f"{last[index]:.2f}")
+        f"{one_line(classes[index])}  " + ("no photos" if np.isnan(last[index]) else f"{last[index]:.2f}")
         for index in order
     ]
     first, end = history[0]["epoch"], history[-1]["epoch"]
-    with _figure(10, max(2.4, 1.3 + 0.27 * len(labels))) as figure:
+    with new_figure(10, max(2.4, 1.3 + 0.27 * len(labels))) as figure:
         axes: Any = figure.subplots()
         axes.set_facecolor("#DDDDDD")
         image = axes.imshow(
@@ -164,7 +119,7 @@ def plot_per_class_f1(
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.set(title=f"F1 on validation photos (as numbers: after epoch {end})", xlabel="epoch")
         figure.colorbar(image, ax=axes, label="F1", fraction=0.04, pad=0.02)
-        _save(figure, path)
+        save_figure(figure, path)
 
 
 def plot_learning_rates(
@@ -179,21 +134,21 @@ def plot_learning_rates(
         rates: Learning rates tried, greater than 0 and ascending.
         losses: The smoothed loss at each.
         suggestion: The rate to mark.
-        path: The PNG to write.
+        path: The PNG or SVG to write.
 
     Raises:
         StorageError: The picture cannot be written.
     """
     from matplotlib.ticker import LogFormatter  # noqa: PLC0415  as above
 
-    with _figure(7, 4) as figure:
+    with new_figure(7, 4) as figure:
         axes = figure.subplots()
-        axes.plot(rates, losses, color=_BLUE)
-        axes.axvline(suggestion, color=_ORANGE, linestyle="--", label=f"suggestion: {suggestion:.2g}")
+        axes.plot(rates, losses, color=BLUE)
+        axes.axvline(suggestion, color=ORANGE, linestyle="--", label=f"suggestion: {suggestion:.2g}")
         axes.set(title="Learning-rate search", xlabel="learning rate", ylabel="smoothed loss", xscale="log")
         axes.xaxis.set_major_formatter(LogFormatter())  # powers of ten without math text, which is off
         axes.legend(frameon=False)
-        _save(figure, path)
+        save_figure(figure, path)
 
 
 def plot_confusion(scores: Scores, path: str | os.PathLike[str]) -> None:
@@ -203,7 +158,7 @@ def plot_confusion(scores: Scores, path: str | os.PathLike[str]) -> None:
 
     Args:
         scores: What to draw.
-        path: The PNG to write.
+        path: The PNG or SVG to write.
 
     Raises:
         StorageError: The picture cannot be written.
@@ -212,9 +167,9 @@ def plot_confusion(scores: Scores, path: str | os.PathLike[str]) -> None:
     shown = np.flatnonzero(counts.sum(0) + counts.sum(1))
     counts = counts[np.ix_(shown, shown)]
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    names = [_one_line(scores.classes[index].name) for index in shown]
+    names = [one_line(scores.classes[index].name) for index in shown]
     side = max(4.0, 1.9 + 0.42 * len(names))
-    with _figure(side + 0.8, side) as figure:
+    with new_figure(side + 0.8, side) as figure:
         axes = figure.subplots()
         image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         axes.grid(visible=False)
@@ -241,4 +196,4 @@ def plot_confusion(scores: Scores, path: str | os.PathLike[str]) -> None:
             f"macro-F1 {scores.macro_f1:.3f} over {len(scores.scored)} classes"
         )
         figure.colorbar(image, ax=axes, label="share of the true class", fraction=0.04)
-        _save(figure, path)
+        save_figure(figure, path)

@@ -25,10 +25,12 @@ class Prediction:
 
     Attributes:
         source: The path or URL as given, or a position such as ``"bytes[3]"`` for nameless input.
-        label: The most probable class; `None` when the photo could not be read.
-        probability: That class's probability, in [0, 1]; `None` when the photo could not be read.
+        label: The most probable class; `None` when the photo could not be read, or is unknown.
+        probability: The most probable class's probability, in [0, 1]; `None` when the photo could not be
+            read.
         top: The most probable classes with their probabilities, best first.
         error: Why the photo could not be read; `None` when it could.
+        unknown: No class is probable enough to be named.
     """
 
     source: str
@@ -36,6 +38,7 @@ class Prediction:
     probability: float | None
     top: tuple[tuple[str, float], ...] = ()
     error: str | None = None
+    unknown: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return the prediction as plain JSON values."""
@@ -45,6 +48,7 @@ class Prediction:
             "probability": self.probability,
             "top": [{"label": label, "probability": probability} for label, probability in self.top],
             "error": self.error,
+            "unknown": self.unknown,
         }
 
 
@@ -55,6 +59,7 @@ def stream_predictions(
     preprocess: Callable[[Image.Image], Any],
     classes: Sequence[str],
     temperature: float = 1.0,
+    unknown_below: float = 0.0,
     top: int = 5,
     batch_size: int = 32,
     workers: int | None = None,
@@ -72,6 +77,7 @@ def stream_predictions(
         preprocess: What turns a photo into the model's input.
         classes: Class names in the order of the model's outputs.
         temperature: Logits are divided by it before the softmax.
+        unknown_below: A photo whose most probable class is less probable is unknown.
         top: How many classes a prediction lists.
         batch_size: Photos a forward pass, broken ones not counted. The answer does not depend on it.
         workers: Threads that decode; `None` takes one for each core that this process may use.
@@ -90,10 +96,10 @@ def stream_predictions(
     for source, image in _decoded(items, preprocess, batch_size, workers or _cores()):
         batch.append((source, image))
         readable += not isinstance(image, ActivityNetError)
-        if readable == batch_size:
-            yield from _answers(model, batch, classes, temperature, top)
+        if readable == batch_size or len(batch) == 8 * batch_size:  # however many are broken
+            yield from _answers(model, batch, classes, temperature, unknown_below, top)
             batch, readable = [], 0
-    yield from _answers(model, batch, classes, temperature, top)
+    yield from _answers(model, batch, classes, temperature, unknown_below, top)
 
 
 def _passed_over(items: Iterator[NamedPhoto], after: Iterable[str]) -> Iterator[NamedPhoto]:
@@ -142,7 +148,12 @@ def _cores() -> int:
 
 
 def _answers(
-    model: nn.Module, batch: list[tuple[str, Any]], classes: Sequence[str], temperature: float, top: int
+    model: nn.Module,
+    batch: list[tuple[str, Any]],
+    classes: Sequence[str],
+    temperature: float,
+    unknown_below: float,
+    top: int,
 ) -> Iterator[Prediction]:
     images = [image for _, image in batch if not isinstance(image, ActivityNetError)]
     rows: Iterator[torch.Tensor] = iter(())
@@ -153,11 +164,15 @@ def _answers(
         if isinstance(image, ActivityNetError):
             yield Prediction(source, None, None, error=str(image))
         else:
-            yield _prediction(source, next(rows), classes, top)
+            yield _prediction(source, next(rows), classes, top, unknown_below)
 
 
-def _prediction(source: str, probabilities: torch.Tensor, classes: Sequence[str], top: int) -> Prediction:
+def _prediction(
+    source: str, probabilities: torch.Tensor, classes: Sequence[str], top: int, unknown_below: float
+) -> Prediction:
     best = probabilities.topk(min(max(top, 1), len(classes)))
     pairs: Iterable[tuple[float, int]] = zip(best.values.tolist(), best.indices.tolist(), strict=True)
     ranked = tuple((classes[index], probability) for probability, index in pairs)
-    return Prediction(source, ranked[0][0], ranked[0][1], ranked)
+    label, probability = ranked[0]
+    unknown = probability < unknown_below
+    return Prediction(source, None if unknown else label, probability, ranked, unknown=unknown)

@@ -187,6 +187,8 @@ def csv_header(top: int) -> list[str]:
 def csv_cells(prediction: Prediction, top: int) -> list[Any]:
     """Return a row under `csv_header`; what does not print is escaped."""
     guesses = [cell for label, probability in prediction.top for cell in (printable(label), probability)]
+    if prediction.unknown:
+        guesses[0] = ""
     guesses += [""] * (2 * top - len(guesses))
     return [printable(prediction.source), printable(prediction.error or ""), *guesses]
 
@@ -230,6 +232,7 @@ def _parquet_of_lines(lines_path: Path, path: Path) -> None:
         "probability": pa.float64(),
         "top": pa.list_(guess),
         "error": pa.string(),
+        "unknown": pa.bool_(),
     }
     schema = pa.schema(list(fields.items()))
     with (

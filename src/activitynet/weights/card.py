@@ -31,6 +31,8 @@ class Card:
         classes: Class names in the order of the model's outputs, each once.
         preprocess: What turns a photo into the model's input.
         temperature: Logits are divided by it before the softmax; 0.001 to 1000.
+        unknown_below: A photo whose most probable class is less probable than this is of no known class;
+            0 for none, up to 1.
         metrics: Scores, with the split they were measured on, as plain JSON.
         training_data: What the model was trained on.
         skipped: How many photos of that data were left out, since they could not be read, by split
@@ -50,6 +52,7 @@ class Card:
     classes: tuple[str, ...]
     preprocess: Preprocess
     temperature: float = 1.0
+    unknown_below: float = 0.0
     metrics: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     training_data: str = ""
     skipped: Mapping[str, int] = dataclasses.field(default_factory=dict)
@@ -71,6 +74,8 @@ class Card:
             refuse("preprocess", "must be a Preprocess", self.preprocess)
         if not (is_number(self.temperature) and 1e-3 <= self.temperature <= 1e3):
             refuse("temperature", "must be a number from 0.001 to 1000", self.temperature)
+        if not (is_number(self.unknown_below) and 0 <= self.unknown_below <= 1):
+            refuse("unknown_below", "must be a number from 0 to 1", self.unknown_below)
         if type(self.card_version) is not int or self.card_version != CARD_VERSION:
             refuse(
                 "card_version",
@@ -114,7 +119,7 @@ class Card:
         timm = {}
         if isinstance(value, dict):
             timm = {name: value.pop(name) for name in _FOR_TIMM if name in value}
-            value = {"skipped": {}, "recipe": {}, **value}  # these may be left out
+            value = {"skipped": {}, "recipe": {}, "unknown_below": 0.0, **value}  # these may be left out
         try:
             fields = fields_from_json(cls, value)
             fields["preprocess"] = Preprocess.from_dict(fields["preprocess"])

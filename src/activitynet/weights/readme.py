@@ -205,9 +205,16 @@ def _metrics(card: Card | EnsembleCard, picture: str | None) -> str:
 
 
 def _calibration(card: Card) -> str:
-    if card.temperature == 1:
-        return "Probabilities are the softmax of the outputs as they are (temperature 1): not calibrated."
-    return f"Outputs are divided by the temperature {card.temperature:.4g} before the softmax."
+    fitted = card.metrics.get("calibration")
+    if card.temperature != 1:
+        text = f"Outputs are divided by the temperature {card.temperature:.4g} before the softmax."
+    elif isinstance(fitted, dict) and fitted.get("method") == "vector":
+        text = "The outputs of each class were scaled and shifted (vector scaling), inside the last layer."
+    else:
+        text = "Probabilities are the softmax of the outputs as they are (temperature 1): not calibrated."
+    if card.unknown_below > 0:
+        text += f" A photo whose most probable class is below {card.unknown_below:.4g} is called unknown."
+    return text
 
 
 def _classes(card: Card | EnsembleCard) -> str:

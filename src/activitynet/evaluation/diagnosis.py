@@ -1,0 +1,174 @@
+"""Where a model is worst: slices of the photos, classes it takes for one another, and its worst answers."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from activitynet.evaluation.answers import Answers
+from activitynet.evaluation.bootstrap import CONFIDENCE, Ints
+from activitynet.evaluation.metrics import scored_classes
+
+MIN_SLICE = 10
+"""Photos that a slice has at least: of fewer, nothing can be said."""
+
+_SHOWN_PHOTOS = 4
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Some of the photos, by something that should not matter.
+
+    Attributes:
+        kind: What they are cut by: ``"source"``, ``"group"``, ``"size"``, ``"shape"`` or ``"brightness"``.
+        name: Which they are.
+        photos: How many.
+        accuracy: Share of them that is right.
+        low: Lower end of its 95 % interval (Wilson 1927).
+        high: Upper end: by this, slices are ranked, so that a small one does not come first by chance.
+        rest: Accuracy of all other photos.
+    """
+
+    kind: str
+    name: str
+    photos: int
+    accuracy: float
+    low: float
+    high: float
+    rest: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the slice as plain JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """One class taken for another.
+
+    Attributes:
+        label: The true class.
+        predicted: What it is taken for.
+        count: How many photos.
+        share: Of the true class's photos, in [0, 1].
+        damage: By how much macro-F1 would rise if these photos were right.
+        photos: Indices of those the model is surest of, some of them.
+    """
+
+    label: str
+    predicted: str
+    count: int
+    share: float
+    damage: float
+    photos: tuple[int, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the confusion as plain JSON values."""
+        return asdict(self)
+
+
+def slices(answers: Answers, *, least: int = MIN_SLICE) -> list[Slice]:
+    """Return the slices of the photos, the worst first.
+
+    Cut are sources, groups, shapes, and quarters by size and by brightness.
+
+    Args:
+        answers: Of a model.
+        least: Photos that a slice has to have.
+    """
+    right = answers.guesses == answers.labels
+    found = []
+    for kind, name, inside in _cuts(answers, least):
+        count = int(inside.sum())
+        if least <= count < len(right):
+            low, high = _wilson(int(right[inside].sum()), count)
+            accuracy, rest = float(right[inside].mean()), float(right[~inside].mean())
+            found.append(Slice(kind, name, count, accuracy, low, high, rest))
+    return sorted(found, key=lambda part: (part.high, part.kind, part.name))
+
+
+def _cuts(answers: Answers, least: int) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
+    for kind in ("source", "group"):
+        values = np.array([getattr(photo, kind) for photo in answers.photos], dtype=object)
+        named, numbers, counts = np.unique(values.astype(str), return_inverse=True, return_counts=True)
+        for number in np.flatnonzero((counts >= least) & (named != "")):
+            yield kind, str(named[number]), numbers == number
+    pixels = answers.sizes.prod(axis=1) / 1e6
+    yield from _quarters("size", pixels, ".2g", "megapixels")
+    yield from _quarters("brightness", answers.brightness.astype(np.float64), ".2f", "of white")
+    ratio = answers.sizes[:, 0] / answers.sizes[:, 1]
+    yield "shape", "upright", ratio < 0.9
+    yield "shape", "about square", (ratio >= 0.9) & (ratio <= 1.1)
+    yield "shape", "lying", (ratio > 1.1) & (ratio <= 2)
+    yield "shape", "more than twice as wide as high", ratio > 2
+
+
+def _quarters(
+    kind: str, values: NDArray[np.float64], form: str, unit: str
+) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
+    ends = np.unique(np.quantile(values, [0, 0.25, 0.5, 0.75, 1]))
+    for number, (low, high) in enumerate(itertools.pairwise(ends)):
+        inside = (values >= low if number == 0 else values > low) & (values <= high)
+        yield kind, f"{low:{form}} to {high:{form}} {unit}", inside
+
+
+def _wilson(right: int, count: int) -> tuple[float, float]:
+    z = float(ndtri((1 + CONFIDENCE) / 2))
+    share = right / count
+    centre = share + z * z / (2 * count)
+    spread = z * float(np.sqrt(share * (1 - share) / count + z * z / (4 * count * count)))
+    whole = 1 + z * z / count
+    return (centre - spread) / whole, (centre + spread) / whole
+
+
+def confusions(answers: Answers, *, count: int = 10) -> list[Confusion]:
+    """Return the pairs of classes whose confusion costs most macro-F1.
+
+    Args:
+        answers: Of a model.
+        count: How many to return at most.
+    """
+    labels, guesses, classes = answers.labels, answers.guesses, len(answers.classes)
+    counts = np.zeros((classes, classes), dtype=np.int64)
+    np.add.at(counts, (labels, guesses), 1)
+    scored = scored_classes(counts.sum(axis=1))
+    whole = _f1(counts)[scored].mean()
+    confidence = answers.log_probabilities.max(axis=1)
+    found = []
+    for label, guess in zip(*np.nonzero(counts), strict=True):
+        if label == guess:
+            continue
+        mended = counts.copy()
+        mended[label, label] += mended[label, guess]
+        mended[label, guess] = 0
+        members = np.flatnonzero((labels == label) & (guesses == guess))
+        surest = members[np.argsort(-confidence[members], kind="stable")][:_SHOWN_PHOTOS]
+        found.append(
+            Confusion(
+                label=answers.classes[label],
+                predicted=answers.classes[guess],
+                count=int(counts[label, guess]),
+                share=float(counts[label, guess] / counts[label].sum()),
+                damage=float(_f1(mended)[scored].mean() - whole),
+                photos=tuple(surest.tolist()),
+            )
+        )
+    return sorted(found, key=lambda pair: (-pair.damage, pair.label, pair.predicted))[:count]
+
+
+def _f1(counts: Ints) -> NDArray[np.float64]:
+    both = counts.sum(axis=0) + counts.sum(axis=1)
+    return 2 * counts.diagonal() / np.maximum(both, 1)
+
+
+def top_losses(answers: Answers, *, count: int = 24) -> list[int]:
+    """Return the indices of the photos whose label the model finds least probable, the worst first."""
+    own = answers.log_probabilities[np.arange(len(answers.photos)), answers.labels]
+    worst: list[int] = np.argsort(own, kind="stable")[:count].tolist()
+    return worst

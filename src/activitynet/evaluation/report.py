@@ -1,0 +1,262 @@
+"""An evaluation as one page that loads nothing from elsewhere, and the same as JSON."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from activitynet import atomic
+from activitynet.data.decode import decode_image
+from activitynet.errors import ImageError
+from activitynet.evaluation.answer_plots import (
+    plot_class_scores,
+    plot_reliability,
+    plot_risk_coverage,
+    reliability,
+)
+from activitynet.evaluation.answers import Answers
+from activitynet.evaluation.bootstrap import RESAMPLES, Estimate
+from activitynet.evaluation.diagnosis import Confusion, Slice, confusions, slices, top_losses
+from activitynet.evaluation.measures import PER_CLASS, measured
+from activitynet.evaluation.metrics import MIN_SUPPORT
+from activitynet.evaluation.plots import plot_confusion
+from activitynet.pages import picture, readable, thumbnail, write_page
+
+REPORT_VERSION = 1
+"""Version of the JSON that this library writes and compares."""
+
+MEASURES = {
+    "accuracy": "share of photos whose most probable class is right",
+    "top_2": "right class among the two most probable",
+    "top_3": "right class among the three most probable",
+    "top_5": "right class among the five most probable",
+    "balanced_accuracy": "mean recall of the classes with photos",
+    "macro_f1": f"mean F1 of the classes with at least {MIN_SUPPORT} photos",
+    "macro_f1_present": "mean F1 of all classes with photos",
+    "macro_precision": "mean precision of all classes with photos",
+    "macro_recall": "the same as balanced accuracy",
+    "weighted_precision": "mean precision, weighted by photos",
+    "weighted_recall": "the same as accuracy",
+    "weighted_f1": "mean F1, weighted by photos",
+    "mean_average_precision": "mean area under the precision-recall curves",
+    "log_loss": "0 is best",
+    "brier": "0 is best, 2 is worst",
+    "ece": "calibration error over bins of equal width; 0 is best",
+    "adaptive_ece": "calibration error over bins of equally many photos; 0 is best",
+}
+"""What each measure is, in a few words."""
+
+_SLICES, _PAIRS, _LOSSES = 10, 10, 24
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """All that is to be said of a model's answers.
+
+    Attributes:
+        name: What to call the model.
+        split: Which photos it was asked about.
+        answers: What it said.
+        measures: By name (see `measured`).
+        slices: The worst slices, the worst first.
+        confusions: The most damaging ones first.
+        top_losses: Indices of the photos whose label the model finds least probable.
+        unknown_below: The model's threshold; 0 for none.
+    """
+
+    name: str
+    split: str
+    answers: Answers
+    measures: dict[str, list[Estimate | None]]
+    slices: tuple[Slice, ...]
+    confusions: tuple[Confusion, ...]
+    top_losses: tuple[int, ...]
+    unknown_below: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as plain JSON values."""
+        answers = self.answers
+        odds = np.exp(answers.log_probabilities)
+        confidence, right = odds.max(axis=1), answers.guesses == answers.labels
+        return {
+            "report_version": REPORT_VERSION,
+            "name": self.name,
+            "split": self.split,
+            "classes": list(answers.classes),
+            "temperature": answers.temperature,
+            "unknown_below": self.unknown_below,
+            "scores": answers.scores().to_dict(),
+            "measures": {
+                name: _plain(estimates[0])
+                for name, estimates in self.measures.items()
+                if name not in PER_CLASS
+            },
+            "per_class": {
+                label: {name: _plain(self.measures[name][at]) for name in PER_CLASS}
+                for at, label in enumerate(answers.classes)
+            },
+            "reliability": [
+                {"photos": photos, "confidence": said, "accuracy": was}
+                for photos, said, was in reliability(confidence, right)
+            ],
+            "slices": [part.to_dict() for part in self.slices],
+            "confusions": [
+                pair.to_dict() | {"photos": [str(answers.photos[at].path) for at in pair.photos]}
+                for pair in self.confusions
+            ],
+            "top_losses": [str(answers.photos[at].path) for at in self.top_losses],
+            "photos": [
+                {
+                    "path": str(photo.path),
+                    "group": photo.group,
+                    "label": photo.label,
+                    "predicted": guess,
+                    "probability": sure,
+                    "label_probability": own,
+                }
+                for photo, guess, sure, own in zip(
+                    answers.photos,
+                    answers.guesses.tolist(),
+                    confidence.tolist(),
+                    odds[np.arange(len(odds)), answers.labels].tolist(),
+                    strict=True,
+                )
+            ],
+        }
+
+
+def make_report(
+    answers: Answers,
+    *,
+    name: str,
+    split: str = "val",
+    unknown_below: float = 0.0,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Report:
+    """Measure a model's answers, and look for where it is worst.
+
+    Args:
+        answers: Of a model.
+        name: What to call it.
+        split: Which photos it was asked about.
+        unknown_below: The model's threshold for calling photos unknown.
+        resamples: Bootstrap resamples for the intervals.
+        seed: Fixes them.
+    """
+    return Report(
+        name=name,
+        split=split,
+        answers=answers,
+        measures=measured(
+            answers.log_probabilities, answers.labels, answers.groups, resamples=resamples, seed=seed
+        ),
+        slices=tuple(slices(answers)[:_SLICES]),
+        confusions=tuple(confusions(answers, count=_PAIRS)),
+        top_losses=tuple(top_losses(answers, count=_LOSSES)),
+        unknown_below=unknown_below,
+    )
+
+
+def write_report(folder: str | os.PathLike[str], report: Report) -> Path:
+    """Write ``report.html``, ``report.json`` and, as PNG and SVG, the plots.
+
+    Args:
+        folder: Where; made if it is missing.
+        report: What to write.
+
+    Returns:
+        The page.
+
+    Raises:
+        StorageError: Something cannot be written.
+    """
+    folder = Path(folder)
+    told = report.to_dict()
+    page = folder / "report.html"
+    write_page(page, "report.html", report=told, plots=_plots(folder / "plots", report), **_shown(report))
+    atomic.write_json(folder / "report.json", readable(told))
+    return page
+
+
+def draw(path: Path, draw_one: Callable[[Path], None]) -> str:
+    """Draw a plot as ``path`` (a PNG) and as SVG beside it, and return the latter as a data URL."""
+    draw_one(path)
+    draw_one(vector := path.with_suffix(".svg"))
+    return picture("image/svg+xml", vector.read_bytes())
+
+
+def _plots(folder: Path, report: Report) -> list[dict[str, str]]:
+    answers, scores = report.answers, report.answers.scores()
+    confidence = np.exp(answers.log_probabilities.max(axis=1))
+    right = answers.guesses == answers.labels
+    supports = [entry.support for entry in scores.classes]
+    plots: list[tuple[str, str, Callable[[Path], None]]] = [
+        (
+            "confusion",
+            "Confusion matrix: rows are true classes, columns what they are taken for; the table of the most "
+            "damaging confusions says the main of it.",
+            lambda path: plot_confusion(scores, path),
+        ),
+        (
+            "classes",
+            "F1 of each class with its interval; the table of classes has the numbers.",
+            lambda path: plot_class_scores(answers.classes, report.measures["f1"], supports, path),
+        ),
+        (
+            "reliability",
+            "Accuracy against confidence; the table of reliability has the numbers.",
+            lambda path: plot_reliability(confidence, right, path),
+        ),
+        (
+            "risk_coverage",
+            "Share of wrong answers when only the surest photos are answered: "
+            f"{_at_half(confidence, right)}.",
+            lambda path: plot_risk_coverage(confidence, right, path, unknown_below=report.unknown_below),
+        ),
+    ]
+    return [
+        {"name": name, "text": text, "url": draw(folder / f"{name}.png", draw_one)}
+        for name, text, draw_one in plots
+    ]
+
+
+def _at_half(confidence: Any, right: Any) -> str:
+    half = np.argsort(-confidence, kind="stable")[: max(1, len(right) // 2)]
+    return f"{1 - right[half].mean():.1%} of the surer half, {1 - right.mean():.1%} of all"
+
+
+def _shown(report: Report) -> dict[str, Any]:
+    answers = report.answers
+    odds = np.exp(answers.log_probabilities)
+
+    def photo(at: int) -> dict[str, str]:
+        path, label, guess = answers.photos[at].path, answers.labels[at], answers.guesses[at]
+        try:
+            small = thumbnail(decode_image(path), 180)
+        except ImageError:
+            small = ""  # it has been removed since
+        return {
+            "thumbnail": small,
+            "path": str(path),
+            "label": answers.classes[label],
+            "predicted": answers.classes[guess],
+            "sure": f"{odds[at, guess]:.0%} against {odds[at, label]:.1%}",
+        }
+
+    return {
+        "summary": answers.scores().summary(),
+        "meanings": MEASURES,
+        "losses": [photo(at) for at in report.top_losses if answers.guesses[at] != answers.labels[at]],
+        "pairs": [[photo(at) for at in pair.photos] for pair in report.confusions],
+        "supports": [entry.support for entry in answers.scores().classes],
+    }
+
+
+def _plain(estimate: Estimate | None) -> dict[str, float] | None:
+    return None if estimate is None else estimate.to_dict()

@@ -147,7 +147,7 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def _answers(
+def _answers(  # noqa: PLR0917
     model: nn.Module,
     batch: list[tuple[str, Any]],
     classes: Sequence[str],

@@ -18,7 +18,6 @@ import argparse
 import itertools
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -29,7 +28,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from pairing import Others, compare, in_turns, write
+from pairing import Others, compare, in_turns, peak_memory, write
 from PIL import Image
 
 from activitynet import ACTIVITIES, Classifier, create_model
@@ -131,8 +130,7 @@ def child(way: str, weights: str, photos: str, answers: str, *, size: int) -> No
     began = time.perf_counter()
     count = run()
     seconds = time.perf_counter() - began
-    peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"seconds": seconds, "photos": count, "peak": peak}))
+    print(json.dumps({"seconds": seconds, "photos": count, "peak": peak_memory()}))
 
 
 def ours(engine: Any, weights: Path, photos: Path, answers: Path, size: int) -> Callable[[], int]:
@@ -286,15 +284,16 @@ def growth(scratch: Path, counts: list[int], workers: list[int]) -> list[dict[st
             photo.resize((160, 90)).save(scratch / path.name, quality=88)
         small.append(str(scratch / path.name))
     program = (
-        "import itertools, json, resource, sys, time\n"
+        "import itertools, json, sys, time\n"
         "from activitynet import Classifier\n"
+        "from pairing import peak_memory\n"
         "weights, count, workers, answers, *photos = sys.argv[1:]\n"
         "classifier = Classifier.load(weights)\n"
         "many = itertools.islice(itertools.cycle(photos), int(count))\n"
         "began = time.perf_counter()\n"
         "classifier.predict_to(answers, many, workers=int(workers))\n"
         "seconds = time.perf_counter() - began\n"
-        "print(json.dumps([seconds, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]))\n"
+        "print(json.dumps([seconds, peak_memory()]))\n"
     )
     rows = []
     print(f"{'photos':>8} {'workers':>8} {'seconds':>8} {'photos/s':>9} {'peak MiB':>9}")
@@ -305,6 +304,7 @@ def growth(scratch: Path, counts: list[int], workers: list[int]) -> list[dict[st
                 [sys.executable, "-c", program, str(weights), str(count), str(number), str(answers), *small],
                 check=True,
                 stdout=subprocess.PIPE,
+                cwd=Path(__file__).parent,
             )
             seconds, peak = json.loads(done.stdout)
             rows.append({"photos": count, "workers": number, "seconds": seconds, "peak_memory": peak})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import resource
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -77,6 +78,16 @@ def busy() -> float:
     own = os.times()
     ours = own.user + own.system + own.children_user + own.children_system
     return (user + nice + system) / os.sysconf("SC_CLK_TCK") - ours
+
+
+def peak_memory() -> int:
+    """Return the most memory that this process has had at once, in bytes."""
+    try:
+        # Not getrusage's, which in a new process begins with that of the one it was started by.
+        (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
+        return 1024 * int(line.split()[1])
+    except OSError:  # not Linux
+        return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 class Others:

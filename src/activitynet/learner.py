@@ -158,6 +158,7 @@ class Learner(Publishable):
         ranks.wait()
         self.classes = photos.classes
         self._take(model, preprocess)
+        self.temperature, self.unknown_below = 1.0, 0.0  # those before are of other weights
 
         def keep(path: Path, network: nn.Module, entry: Mapping[str, Any]) -> None:
             save_weights(path, network, self._card(card_facts(photos, entry, settled)))

@@ -118,3 +118,11 @@ def test_what_was_fitted_is_saved_and_used(method: str, sample_data: Path, tmp_p
     page = (tmp_path / "model" / "README.md").read_text("utf-8")
     assert "is called unknown" in page
     assert ("vector scaling" in page) == (method == "vector")
+
+
+def test_training_on_forgets_a_calibration_of_other_weights(sample_data: Path) -> None:
+    classifier = Classifier("test_resnet_se", image_size=32)
+    for _ in range(2):
+        classifier.fit(sample_data, epochs=1, workers=0, progress=False)
+        assert (classifier.temperature, classifier.unknown_below) == (1, 0)
+        classifier.temperature, classifier.unknown_below = 3.0, 0.5

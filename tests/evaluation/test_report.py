@@ -70,6 +70,7 @@ def test_the_twin_says_what_the_page_says(written: Path, answers: Answers) -> No
     assert set(told["per_class"][EVIL]) == set(PER_CLASS)
     assert told["scores"] == json.loads(json.dumps(answers.scores().to_dict()).replace("\\udcff", r"\\udcff"))
     assert len(told["photos"]) == 90
+    assert all(part["accuracy"] < part["rest"] for part in told["slices"])
     right = np.mean([photo["label"] == photo["predicted"] for photo in told["photos"]])
     assert told["measures"]["accuracy"]["value"] == pytest.approx(right)
     assert told["skipped" if "skipped" in told else "scores"]

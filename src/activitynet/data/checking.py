@@ -15,6 +15,7 @@ from activitynet.data.photos import Photo, PhotoData, SkippedPhoto
 from activitynet.data.splits import by_split
 from activitynet.errors import DataError, ImageError
 
+_AT_ONCE = 1024
 _LISTED = 10  # bad photos that one message names
 
 
@@ -47,7 +48,9 @@ def check_photos(data: PhotoData, *, skip_bad: bool = False, workers: int = 4) -
     """
     entries = [(split, photo) for split, photos in by_split(data) for photo in photos]
     with ThreadPoolExecutor(max_workers=max(workers, 1)) as pool:
-        looks = list(pool.map(_look, [photo for _, photo in entries]))
+        looks: list[Look] = []
+        for start in range(0, len(entries), _AT_ONCE):  # what waits for a thread takes memory
+            looks += pool.map(_look, [photo for _, photo in entries[start : start + _AT_ONCE]])
     bad = [
         SkippedPhoto(photo, split, look.error)
         for (split, photo), look in zip(entries, looks, strict=True)

@@ -99,8 +99,8 @@ def _cuts(answers: Answers, least: int) -> Iterator[tuple[str, str, NDArray[np.b
         named, numbers, counts = np.unique(values.astype(str), return_inverse=True, return_counts=True)
         for number in np.flatnonzero((counts >= least) & (named != "")):
             yield kind, str(named[number]), numbers == number
-    pixels = answers.sizes.prod(axis=1) / 1e6
-    yield from _quarters("size", pixels, ".2g", "megapixels")
+    pixels = answers.sizes.prod(axis=1).astype(np.float64)
+    yield from _quarters("size", pixels, ",.0f", "pixels")
     yield from _quarters("brightness", answers.brightness.astype(np.float64), ".2f", "of white")
     ratio = answers.sizes[:, 0] / answers.sizes[:, 1]
     yield "shape", "upright", ratio < 0.9

@@ -63,7 +63,7 @@ class Report:
         split: Which photos it was asked about.
         answers: What it said.
         measures: By name (see `measured`).
-        slices: The worst slices, the worst first.
+        slices: Slices that are worse than the rest, the worst first.
         confusions: The most damaging ones first.
         top_losses: Indices of the photos whose label the model finds least probable.
         unknown_below: The model's threshold; 0 for none.
@@ -156,7 +156,7 @@ def make_report(
         measures=measured(
             answers.log_probabilities, answers.labels, answers.groups, resamples=resamples, seed=seed
         ),
-        slices=tuple(slices(answers)[:_SLICES]),
+        slices=tuple([part for part in slices(answers) if part.accuracy < part.rest][:_SLICES]),
         confusions=tuple(confusions(answers, count=_PAIRS)),
         top_losses=tuple(top_losses(answers, count=_LOSSES)),
         unknown_below=unknown_below,

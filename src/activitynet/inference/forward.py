@@ -16,15 +16,19 @@ from activitynet.inference.devices import device_of
 from activitynet.inference.engines import Engine
 
 
-def photo_loader(dataset: Dataset[Any], *, batch_size: int, workers: int = 0) -> DataLoader[Any]:
+def photo_loader(
+    dataset: Dataset[Any], *, batch_size: int, workers: int = 0, device: torch.device | None = None
+) -> DataLoader[Any]:
     """Return a loader that visits every photo once, in order.
 
     Args:
         dataset: The photos, with the transform to apply.
         batch_size: Photos a batch; the last one may be smaller.
         workers: Processes that decode; 0 decodes in this one.
+        device: Where the batches will go: those for a GPU wait in memory that it copies from by itself.
     """
-    return DataLoader(dataset, batch_size=batch_size, num_workers=workers, shuffle=False)
+    pinned = device is not None and device.type == "cuda"
+    return DataLoader(dataset, batch_size=batch_size, num_workers=workers, shuffle=False, pin_memory=pinned)
 
 
 Images = torch.Tensor | Sequence[torch.Tensor]
@@ -98,15 +102,17 @@ def forward_dataset(
     if shared and ranks.count() > 1:
         part = Subset(dataset, range(ranks.rank(), len(dataset), ranks.count()))
 
+    device = device_of(model)
+    loader = photo_loader(part, batch_size=batch_size, workers=workers, device=device)
+
     def images() -> Iterator[Images]:
-        for batch, batch_labels, _ in batches_of(photo_loader(part, batch_size=batch_size, workers=workers)):
+        for batch, batch_labels, _ in batches_of(loader):
             labels.append(batch_labels)
             yield batch
 
     outputs = torch.cat(list(forward_batches(model, images(), features=features, bf16=bf16)))
     if part is dataset:
         return outputs, torch.cat(labels)
-    device = device_of(model)
     return (
         ranks.interleaved(outputs, len(dataset), device),
         ranks.interleaved(torch.cat(labels), len(dataset), device),

@@ -1,131 +1,224 @@
-"""How many training photos a second one core makes ready, in four ways, in one run.
+"""How many training photos a second a core makes ready, beside torchvision, and whether training waits.
 
     python benchmarks/data.py
-    python benchmarks/data.py --photos data/activities/train
+    python benchmarks/data.py --photos data/activities/train --json results.json
 
-Times are the processor's, so that other programs do not count; nor do disks that have to be waited for.
+One run measures all ways in turns. Each is a loader with the same number of worker processes, and ends in the
+same batches in the training process: random crops of the same sizes and shapes, mirrored half of the time, of
+varied light, normalised, float32. Rates are photos by the processor time of all its processes together, so
+that other programs do not count, nor disks that have to be waited for.
 
-Without ``--photos``, 200 photos of 1280 x 720 are drawn, with grain, and saved as a camera would. Every way
-ends in the same tensor: a random crop resized to 224 pixels, mirrored half of the time, normalised.
+200 photos of 1280 x 720 are drawn, with grain, and saved as a camera would: see "bits a pixel", and compare
+those of photos that you give as a folder with one folder a class (``--photos``). These are measured as well.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import multiprocessing
+import os
+import platform
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterable
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import PIL
 import torch
+import torchvision
 from PIL import Image
 from torch.utils.data import DataLoader
+from torchvision import transforms
 from torchvision.datasets import ImageFolder
-from torchvision.transforms import v2
 
-from activitynet import ACTIVITIES
+from activitynet import ACTIVITIES, create_model
 from activitynet.data.activities import slug
 from activitynet.data.augment import Augment
-from activitynet.data.cache import PhotoCache
-from activitynet.data.decode import decode_image
+from activitynet.data.augmented import AugmentedPhotos
 from activitynet.data.drawn import draw_picture
-from activitynet.data.photos import Photo, PhotoDataset
+from activitynet.data.photos import Photo
 from activitynet.data.preprocess import Preprocess
+from activitynet.fitting import open_cache
+from activitynet.training import Recipe, train
+from activitynet.training.memory import keep_freed_memory
 
 DRAWINGS = 20  # each is used for several photos, mirrored, moved and with grain of its own
-BATCH = 20
+BATCH = 32
+AUGMENT = Augment()
+MODEL = "efficientnet_b0_se"
+# Real photos of 224 pixels take 1.8 bits a pixel at this quality, and 0.79 times as many at each doubling of
+# their size: 1.2 at 1280 x 720.
+QUALITY, GRAIN = 82, 4.5
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--photos", type=Path, help="a folder with one folder a class, instead of drawings")
-    parser.add_argument("--count", type=int, default=200, help="how many photos (default: 200)")
-    parser.add_argument("--rounds", type=int, default=3, help="passes; the fastest counts (default: 3)")
-    parser.add_argument("--size", type=int, default=224, help="side of the tensors (default: 224)")
-    parser.add_argument("--at-least", type=int, help="least side of a reduced photo (default: the size)")
-    parser.add_argument(
-        "--cache-size", type=int, default=256, help="shorter side in the cache (default: 256)"
-    )
+    parser.add_argument("--photos", type=Path, help="photos to measure as well: a folder with one a class")
+    parser.add_argument("--count", type=int, default=200, help="photos of each kind (default: 200)")
+    parser.add_argument("--turns", type=int, default=5, help="how often each way has its turn (default: 5)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="length of a turn (default: 1)")
+    parser.add_argument("--size", type=int, default=224, help="side of the images (default: 224)")
+    parser.add_argument("--workers", type=int, default=1, help="processes that load (default: 1)")
+    parser.add_argument("--train-sizes", type=int, nargs="*", default=[128, 224], help="training epochs")
+    parser.add_argument("--json", type=Path, help="write the results here as well")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
 
+    results: dict[str, Any] = {"machine": machine(), "loading": [], "training": []}
     with tempfile.TemporaryDirectory() as scratch:
-        folder = arguments.photos or draw_photos(Path(scratch) / "photos", arguments.count)
-        plain = ImageFolder(str(folder), torchvision_transform(arguments.size))
-        if len(plain) > arguments.count:  # evenly over the classes
-            step = len(plain) / arguments.count
-            plain.samples = [plain.samples[int(index * step)] for index in range(arguments.count)]
-        photos = [Photo(Path(path), label) for path, label in plain.samples]
-        describe(photos)
-        ours = partial(PhotoDataset, photos, activitynet_transform(arguments.size))
-        least = arguments.at_least or arguments.size
-        cache = PhotoCache(Path(scratch) / "cache", size=arguments.cache_size, max_bytes=10**12)
-        began = time.process_time()
-        for photo in photos:
-            cache.get(photo.path)
-        print(f"cache filled at {len(photos) / (time.process_time() - began):.0f} photos/s")
-        ways = {
-            "torchvision ImageFolder": plain,
-            "PhotoDataset": ours(),
-            f"PhotoDataset, at least {least} pixels": ours(
-                read=partial(decode_image, at_least=(least, least))
-            ),
-            f"PhotoDataset, cache of {arguments.cache_size} pixels": ours(read=cache.get),
+        folders = [draw_photos(Path(scratch) / "photos", arguments.count)]
+        folders += [arguments.photos] if arguments.photos else []
+        threads = torch.get_num_threads()
+        keep_freed_memory()  # as training does on a CPU
+        for folder in folders:
+            torch.set_num_threads(1)
+            results["loading"].append(compare(folder, Path(scratch) / f"cache-{folder.name}", arguments))
+            torch.set_num_threads(threads)
+        for size in arguments.train_sizes:
+            results["training"].append(wait_in_training(folders[0], size, arguments.workers))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+
+
+def compare(folder: Path, scratch: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    samples = evenly(ImageFolder(str(folder)).samples, arguments.count)
+    photos = [Photo(Path(path), label) for path, label in samples]
+    facts = describe(photos)
+    print(facts.pop("text"))
+    ways: dict[str, Callable[[], int]] = {}
+    for filter_name in ("bilinear", "bicubic"):
+        plain = ImageFolder(str(folder), torchvision_transform(arguments.size, filter_name))
+        plain.samples = samples
+        ways[f"torchvision, {filter_name}"] = passes(plain, arguments.workers)
+    for filter_name in ("bilinear", "bicubic"):
+        # Crops keep their shape here, as torchvision's do.
+        preprocess = Preprocess(size=(arguments.size,) * 2, resize="crop", interpolation=filter_name)
+        cache = open_cache(scratch, Recipe(augment=AUGMENT), preprocess, gigabytes=100)
+        for name, kept in (("no cache", None), ("cache", cache)):
+            ours = AugmentedPhotos(photos, AUGMENT, preprocess, cache=kept)
+            ways[f"activitynet, {filter_name}, {name}"] = passes(ours, arguments.workers)
+    for way in ways.values():  # fills caches, starts workers
+        way()
+        way()
+    turns = [
+        {name: rate(way, arguments.seconds) for name, way in ways.items()} for _ in range(arguments.turns)
+    ]
+    rows = []
+    print(f"  {'way':34} {'photos/s':>8}   times as fast as torchvision with the same filter (turns)")
+    for name in ways:
+        peer = f"torchvision, {name.split(', ')[1]}"
+        ratios = sorted(turn[name] / turn[peer] for turn in turns)
+        row = {
+            "way": name,
+            "photos_per_core_second": round(statistics.median(turn[name] for turn in turns), 1),
+            "times_as_fast": {"median": round(statistics.median(ratios), 2), "turns": ratios},
         }
-        # In turns, so that whatever else the machine does is shared.
-        rounds = [{name: seconds(dataset) for name, dataset in ways.items()} for _ in range(arguments.rounds)]
-    report(rounds, len(photos))
+        rows.append(row)
+        print(
+            f"  {name:34} {row['photos_per_core_second']:8.0f}   {statistics.median(ratios):5.2f}  "
+            f"({ratios[0]:.2f} to {ratios[-1]:.2f})",
+            flush=True,
+        )
+    return {**facts, "size": arguments.size, "workers": arguments.workers, "rows": rows}
 
 
-def torchvision_transform(size: int) -> v2.Compose:
-    mean, std = Preprocess.mean, Preprocess.std
-    return v2.Compose(
+def torchvision_transform(size: int, filter_name: str) -> transforms.Compose:
+    color = AUGMENT.color
+    return transforms.Compose(
         [
-            v2.RandomResizedCrop(size, antialias=True),
-            v2.RandomHorizontalFlip(),
-            v2.PILToTensor(),
-            v2.ToDtype(torch.float32, scale=True),
-            v2.Normalize(list(mean), list(std)),
+            transforms.RandomResizedCrop(
+                size, AUGMENT.scale, AUGMENT.ratio, transforms.InterpolationMode(filter_name)
+            ),
+            transforms.RandomHorizontalFlip(AUGMENT.flip),
+            transforms.ColorJitter(color, color, color),
+            transforms.ToTensor(),
+            transforms.Normalize(Preprocess.mean, Preprocess.std),
         ]
     )
 
 
-def activitynet_transform(size: int) -> Callable[[Image.Image], torch.Tensor]:
-    augment = Augment(scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3), flip=0.5, color=0.0)
-    return augment.build(Preprocess(size=(size, size), interpolation="bilinear"))
+def passes(dataset: Any, workers: int) -> Callable[[], int]:
+    """Return a function that goes through a data set once, and says how many photos that were."""
+    loader: Iterable[Any] = DataLoader(
+        dataset,
+        batch_size=BATCH,
+        shuffle=True,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        collate_fn=getattr(dataset, "collate", None),
+    )
+    light = getattr(dataset, "light", None)
+
+    def once() -> int:
+        for images, *_ in loader:
+            if light is not None:
+                light(images)
+        return len(dataset)
+
+    return once
 
 
-def seconds(dataset: torch.utils.data.Dataset) -> float:
-    """Take the processor's time of one pass in this process: that of one core, whoever else uses it."""
-    loader: Iterable = DataLoader(dataset, batch_size=BATCH, num_workers=0)
-    began = time.process_time()
-    for _ in loader:
-        pass
-    return time.process_time() - began
+def rate(way: Callable[[], int], seconds: float) -> float:
+    """Return photos a second of processor time, its own and its workers', over at least ``seconds``."""
+    done, began, used = 0, time.perf_counter(), processor_seconds()
+    while time.perf_counter() - began < seconds:
+        done += way()
+    return done / (processor_seconds() - used)
 
 
-def report(rounds: list[dict[str, float]], count: int) -> None:
-    best = {name: min(each[name] for each in rounds) for name in rounds[0]}
-    slowest = next(iter(best.values()))
-    print(f"{'':40} photos/s  times as fast  (median)")
-    for name, least in best.items():
-        median = statistics.median(next(iter(each.values())) / each[name] for each in rounds)
-        print(f"{name:40} {count / least:8.0f}  {slowest / least:13.1f}  {median:8.1f}")
+def processor_seconds() -> float:
+    """Return what this process and its children that are alive have used of the processor."""
+    used = time.process_time()
+    for child in multiprocessing.active_children():
+        for thread in Path(f"/proc/{child.pid}/task").iterdir():
+            used += int((thread / "schedstat").read_text().split()[0]) / 1e9
+    return used
 
 
-def describe(photos: list[Photo]) -> None:
-    sizes = [photo.path.stat().st_size / 1024 for photo in photos]
-    shapes = []
+def wait_in_training(folder: Path, size: int, workers: int) -> dict[str, Any]:
+    """Train for two epochs and return how much of the second was spent waiting for photos."""
+    photos = [Photo(Path(path), label) for path, label in ImageFolder(str(folder)).samples]
+    preprocess = Preprocess(size=(size, size), resize="squash")
+    model = create_model(MODEL, num_classes=len(ACTIVITIES))
+    timings = train(
+        model,
+        AugmentedPhotos(photos, AUGMENT, preprocess),
+        lambda _: {"macro_f1": 0.0, "accuracy": 0.0},
+        Recipe(epochs=2, batch_size=BATCH),
+        workers=workers,
+    ).timings
+    seconds, waited = timings[-1]["seconds"], timings[-1]["waited_seconds"]
+    print(
+        f"training {MODEL} at {size} px, {workers} worker(s), no cache: {seconds:.1f} s an epoch, of which "
+        f"{waited:.2f} s ({waited / seconds:.1%}) waiting for photos",
+        flush=True,
+    )
+    return {"model": MODEL, "size": size, "workers": workers, "seconds": seconds, "waited_seconds": waited}
+
+
+def evenly(samples: list[Any], count: int) -> list[Any]:
+    """Return so many samples, evenly over the classes."""
+    step = max(1.0, len(samples) / count)
+    return [samples[int(index * step)] for index in range(min(count, len(samples)))]
+
+
+def describe(photos: list[Photo]) -> dict[str, Any]:
+    sizes, bits = [], []
     for photo in photos:
         with Image.open(photo.path) as image:
-            shapes.append(image.size)
-    width, height = (statistics.median(side) for side in zip(*shapes, strict=True))
-    print(f"{len(photos)} photos of {width:.0f} x {height:.0f}, {statistics.median(sizes):.0f} KiB (medians)")
+            sizes.append(image.size)
+        bits.append(8 * photo.path.stat().st_size / (sizes[-1][0] * sizes[-1][1]))
+    width, height = (statistics.median(side) for side in zip(*sizes, strict=True))
+    kib = statistics.median(photo.path.stat().st_size / 1024 for photo in photos)
+    facts = {"photos": len(photos), "width": width, "height": height, "kib": round(kib, 1)}
+    facts["bits_a_pixel"] = round(statistics.median(bits), 2)
+    text = f"{len(photos)} photos of {width:.0f} x {height:.0f}, {kib:.0f} KiB, "
+    return {**facts, "text": text + f"{facts['bits_a_pixel']} bits a pixel (medians)"}
 
 
 def draw_photos(folder: Path, count: int) -> Path:
@@ -141,13 +234,24 @@ def draw_photos(folder: Path, count: int) -> Path:
             (1280, 720), Image.Resampling.BICUBIC, box=(0, top, 512, top + 288)
         )
         # Grain as a sensor's, softened as a camera's processing leaves it, and the finer grain that is left.
-        coarse = chance.normal(0, 10, (360, 640, 3)).repeat(2, axis=0).repeat(2, axis=1)
-        grain = coarse * 0.5 + chance.normal(0, 5, (720, 1280, 3))
+        coarse = chance.normal(0, 1, (360, 640, 3)).repeat(2, axis=0).repeat(2, axis=1)
+        grain = GRAIN * (coarse + chance.normal(0, 1, (720, 1280, 3)))
         pixels = (np.asarray(picture) + grain).clip(0, 255).astype(np.uint8)
         path = folder / slug(ACTIVITIES[index % len(ACTIVITIES)]) / f"{index:04d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels[:, :: chance.choice([-1, 1])]).save(path, quality=int(chance.integers(85, 91)))
+        Image.fromarray(pixels[:, :: chance.choice([-1, 1])]).save(path, quality=QUALITY)
     return folder
+
+
+def machine() -> dict[str, Any]:
+    return {
+        "cores": os.cpu_count(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "python": platform.python_version(),
+        "pillow": PIL.__version__,
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+    }
 
 
 if __name__ == "__main__":

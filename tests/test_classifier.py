@@ -115,7 +115,10 @@ def test_a_loaded_classifier_goes_on_learning(trained: tuple[Classifier, Path], 
     assert result.history[0]["macro_f1"] > 0.9
 
 
-def test_a_resumed_run_ends_in_the_same_weights(photos: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_resumed_run_ends_in_the_same_weights(cached: bool, photos: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache" if cached else None
+
     def fit(run: Path, *, stop: bool = False, resume: bool = False) -> Classifier:
         def callback(event: object) -> None:
             if stop and event.epoch == 2 and event.kind == "step":  # type: ignore[attr-defined]
@@ -123,16 +126,46 @@ def test_a_resumed_run_ends_in_the_same_weights(photos: Path, tmp_path: Path) ->
 
         classifier = Classifier("test_resnet_se", image_size=32)
         classifier.fit(
-            photos, recipe=RECIPE, run=run, resume=resume, workers=0, progress=False, callbacks=[callback]
+            photos,
+            recipe=RECIPE,
+            run=run,
+            resume=resume,
+            cache=cache,
+            workers=0,
+            progress=False,
+            callbacks=[callback],
         )
         return classifier
 
     fit(tmp_path / "whole")
+    if cache is not None:
+        for entry in list(cache.glob("??/*.rgb"))[::2]:
+            entry.unlink()  # as when others have filled the cache since
     with pytest.raises(KeyboardInterrupt):
         fit(tmp_path / "cut", stop=True)
     fit(tmp_path / "cut", resume=True)
     whole, cut = ((tmp_path / run / "model/model.safetensors").read_bytes() for run in ("whole", "cut"))
     assert whole == cut
+    cache = None if cached else tmp_path / "cache"
+    with pytest.raises(TrainingError, match=r"cannot resume .*: cache was .* and is now"):
+        fit(tmp_path / "cut", resume=True)
+
+
+def test_evaluation_does_not_touch_the_cache(
+    trained: tuple[Classifier, Path], photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = Classifier.load(trained[1] / "model")
+    history = []
+    for cache in (None, tmp_path / "cache"):
+        again = Classifier.load(trained[1] / "model")
+        result = again.fit(photos, recipe=RECIPE, epochs=0, workers=0, progress=False, cache=cache)
+        history.append(result.history)
+    assert history[0] == history[1]
+    assert list((tmp_path / "cache").glob("??/*.rgb")) == []
+    monkeypatch.setattr("activitynet.data.cache.PhotoCache.open", lambda *_: pytest.fail("it was asked"))
+    assert loaded.evaluate(photos, workers=0) == trained[0].evaluate(photos, workers=0)
+    with pytest.raises(DataError, match="cache_gb is 0"):
+        loaded.fit(photos, epochs=1, workers=0, progress=False, cache=tmp_path / "cache", cache_gb=0)
 
 
 def test_models_and_data_that_do_not_belong_together_are_refused(photos: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,11 +14,12 @@ from PIL import Image
 from torch import nn
 
 from activitynet import ranks
-from activitynet.data.augment import GrowingTransform
+from activitynet.data.augmented import AugmentedPhotos
+from activitynet.data.cache import PhotoCache
 from activitynet.data.checking import count_skipped
-from activitynet.data.decode import decode_image
 from activitynet.data.photos import Photo, PhotoData, PhotoDataset
 from activitynet.data.preprocess import Preprocess
+from activitynet.errors import DataError
 from activitynet.evaluation import (
     Scores,
     plot_confusion,
@@ -88,6 +90,22 @@ def parts_that_fit(model: nn.Module, preprocess: Preprocess, recipe: Recipe, run
     return parts
 
 
+def open_cache(
+    folder: str | os.PathLike[str], recipe: Recipe, preprocess: Preprocess, *, gigabytes: float
+) -> PhotoCache:
+    """Return a cache of photos so large that a recipe's crops are not enlarged on average.
+
+    Raises:
+        DataError: It may not take any room.
+        StorageError: The folder cannot be written.
+    """
+    if not gigabytes > 0:
+        raise DataError(f"the cache must have room: cache_gb is {gigabytes}; give more than 0.")
+    side = max(max(size) for size in _training_sizes(recipe, preprocess))
+    size = math.ceil(side / math.sqrt(sum(recipe.augment.scale) / 2))
+    return PhotoCache(folder, size=size, max_bytes=max(1, round(min(gigabytes, 1e9) * 1e9)))
+
+
 def search_learning_rate(
     model: nn.Module, data: PhotoData, preprocess: Preprocess, recipe: Recipe, *, seed: int, workers: int
 ) -> LearningRates:
@@ -97,12 +115,16 @@ def search_learning_rate(
     return find_learning_rate(model, dataset, recipe, seed=seed, workers=workers, teach=teach)
 
 
-def _training_photos(data: PhotoData, preprocess: Preprocess, recipe: Recipe, seed: int) -> PhotoDataset:
-    sizes = [recipe.training_size(preprocess.size, epoch) for epoch in range(1, max(1, recipe.epochs) + 1)]
-    transform = GrowingTransform(recipe.augment, preprocess, sizes)
-    # Large photos need not be decoded in full for crops of a few hundred pixels.
-    read = functools.partial(decode_image, at_least=recipe.augment.pixels_needed(max(sizes)))
-    return PhotoDataset(data.train, transform, seed=seed, read=read)
+def _training_sizes(recipe: Recipe, preprocess: Preprocess) -> list[tuple[int, int]]:
+    """Return the height and width of the images of each epoch."""
+    return [recipe.training_size(preprocess.size, epoch) for epoch in range(1, max(1, recipe.epochs) + 1)]
+
+
+def _training_photos(
+    data: PhotoData, preprocess: Preprocess, recipe: Recipe, seed: int, cache: PhotoCache | None = None
+) -> AugmentedPhotos:
+    sizes = _training_sizes(recipe, preprocess)
+    return AugmentedPhotos(data.train, recipe.augment, preprocess, seed=seed, size_at=sizes, cache=cache)
 
 
 def _teaching(model: nn.Module, data: PhotoData, preprocess: Preprocess, recipe: Recipe) -> Teach | None:
@@ -151,6 +173,7 @@ def fit_model(
     seed: int,
     workers: int,
     progress: bool,
+    cache: PhotoCache | None = None,
     keep: Keep | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> FitResult:
@@ -166,6 +189,7 @@ def fit_model(
         seed: Where all randomness comes from.
         workers: Processes that load photos.
         progress: Show the run in the terminal.
+        cache: Where training photos are kept decoded.
         keep: Writes the epochs that the recipe keeps.
         callbacks: Called with each event after the library's own.
 
@@ -202,7 +226,7 @@ def fit_model(
     try:
         return train(
             model,
-            _training_photos(data, preprocess, recipe, seed),
+            _training_photos(data, preprocess, recipe, seed, cache),
             validate,
             recipe,
             run=run,

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from activitynet import ranks
+from activitynet.data.cache import PhotoCache
 from activitynet.data.checking import Checked, count_skipped
 from activitynet.data.photos import PhotoData
 from activitynet.data.preprocess import Preprocess, Resize
@@ -25,6 +26,7 @@ from activitynet.fitting import (
     card_facts,
     default_workers,
     fit_model,
+    open_cache,
     parts_that_fit,
     search_learning_rate,
     settle_recipe,
@@ -104,6 +106,8 @@ class Learner(Publishable):
         workers: int | None = None,
         resume: bool = False,
         skip_bad: bool = False,
+        cache: str | os.PathLike[str] | None = None,
+        cache_gb: float = 20.0,
         progress: bool = True,
         track: Sequence[str] = (),
         callbacks: Sequence[Callback] = (),
@@ -126,6 +130,12 @@ class Learner(Publishable):
             skip_bad: Leave out photos that cannot be read, instead of refusing the data. They are counted in
                 the result and in the card, and the run's ``skipped.jsonl`` names each. Photos of ``test``
                 count as well: the run lists them.
+            cache: Folder to keep training photos in, decoded and shrunk to what crops need, which takes most
+                of the time off loading them; `None` decodes each anew. Several runs may share it. What
+                training sees differs a little with it, so a run resumes only as it began; evaluation does not
+                use it.
+            cache_gb: Most gigabytes (10⁹ bytes) that the folder's photos take together, greater than 0.
+                When they are reached, the oldest leave.
             progress: Show the run in the terminal.
             track: Experiment trackers to tell of the run, such as ``"tensorboard"``.
             callbacks: Functions called with each `activitynet.training.Event`.
@@ -150,7 +160,8 @@ class Learner(Publishable):
         if settled.accumulate == 0:
             parts = parts_that_fit(model.to(self.device), preprocess, settled, folder)
             settled = settled.override(accumulate=parts)
-        config = self._run_config(settled, photos, seed)
+        kept = open_cache(cache, settled, preprocess, gigabytes=cache_gb) if cache is not None else None
+        config = self._run_config(settled, photos, seed, kept)
         tracker = Tracker(track, folder.path, config) if folder is not None and track else None
         if folder is not None and ranks.is_main():
             skipped = [photo.to_dict(photos.classes) for photo in photos.skipped]
@@ -174,6 +185,7 @@ class Learner(Publishable):
                 seed=seed,
                 workers=default_workers() if workers is None else workers,
                 progress=progress,
+                cache=kept,
                 keep=keep,
                 callbacks=[*([tracker] if tracker is not None else []), *callbacks],
             )
@@ -197,6 +209,8 @@ class Learner(Publishable):
         workers: int | None = None,
         resume: bool = False,
         skip_bad: bool = False,
+        cache: str | os.PathLike[str] | None = None,
+        cache_gb: float = 20.0,
         progress: bool = True,
         track: Sequence[str] = (),
         callbacks: Sequence[Callback] = (),
@@ -218,6 +232,8 @@ class Learner(Publishable):
             workers: As for `fit`.
             resume: As for `fit`.
             skip_bad: As for `fit`.
+            cache: As for `fit`.
+            cache_gb: As for `fit`.
             progress: As for `fit`.
             track: As for `fit`.
             callbacks: As for `fit`.
@@ -246,6 +262,8 @@ class Learner(Publishable):
             workers=workers,
             resume=resume,
             skip_bad=skip_bad,
+            cache=cache,
+            cache_gb=cache_gb,
             progress=progress,
             track=track,
             callbacks=callbacks,
@@ -342,7 +360,9 @@ class Learner(Publishable):
                 "folder without an engine to train, save or export it."
             )
 
-    def _run_config(self, recipe: Recipe, photos: PhotoData, seed: int) -> dict[str, Any]:
+    def _run_config(
+        self, recipe: Recipe, photos: PhotoData, seed: int, cache: PhotoCache | None
+    ) -> dict[str, Any]:
         return {
             "recipe": recipe.to_dict(),
             "architecture": self._architecture,
@@ -352,4 +372,5 @@ class Learner(Publishable):
             "resize": self._resize,
             "classes": list(photos.classes),
             "seed": seed,
+            "cache": None if cache is None else {"size": cache.size},  # what is seen depends on it
         }

@@ -53,8 +53,8 @@ def test_options_reach_the_library(
     names.write_text("running\nwalking\n")
     options = (
         "--model m --init-from w --run r --epochs 3 --batch-size 8 --lr 0.1 --image-size 96 --seed 5 "
-        "--workers 0 --skip-bad --resume --no-progress --json --recipe mine.toml --set optimizer.name=sgd "
-        "--set checkpoint.epochs=[1,2] --track tensorboard --track wandb"
+        "--workers 0 --skip-bad --cache c --cache-gb 0.5 --resume --no-progress --json --recipe mine.toml "
+        "--set optimizer.name=sgd --set checkpoint.epochs=[1,2] --track tensorboard --track wandb"
     )
     assert run([command, "data", *options.split(), "--classes", str(names)]) == 0
     assert classifier.asked == {
@@ -71,6 +71,8 @@ def test_options_reach_the_library(
         "workers": 0,
         "resume": True,
         "skip_bad": True,
+        "cache": Path("c"),
+        "cache_gb": 0.5,
         "progress": False,
         "recipe": "mine.toml",
         "settings": {"optimizer.name": "sgd", "checkpoint.epochs": [1, 2]},
@@ -81,7 +83,7 @@ def test_options_reach_the_library(
 
 def test_what_is_not_said_is_left_to_the_library(classifier: type[FakeClassifier]) -> None:
     assert run(["train", "data"]) == 0
-    left = ("init_from", "image_size", "epochs", "batch_size", "lr", "workers", "classes")
+    left = ("init_from", "image_size", "epochs", "batch_size", "lr", "workers", "classes", "cache")
     assert all(classifier.asked[name] is None for name in left)
     assert classifier.asked["model"] == "resnet18_se"
     assert (classifier.asked["recipe"], classifier.asked["settings"]) == ("default", {})

@@ -7,14 +7,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from torch.utils.data import DataLoader
 
 from activitynet.data.activities import ACTIVITIES, slug
-from activitynet.data.augment import Augment
 from activitynet.data.checking import check_photos
 from activitynet.data.photos import Photo, PhotoData, PhotoDataset, open_folder
 from activitynet.data.preprocess import Preprocess
@@ -235,65 +232,11 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> tuple[Photo, ...]:
     return tuple(found)
 
 
-def augmented(photos: tuple[Photo, ...], seed: int = 0) -> PhotoDataset:
-    return PhotoDataset(photos, Augment(erasing=0.5).build(Preprocess(size=(16, 16))), seed=seed)
-
-
-def images(dataset: PhotoDataset, **options: int) -> torch.Tensor:
-    batches = list(DataLoader(dataset, batch_size=4, **options))  # type: ignore[arg-type]
-    assert torch.cat([indices for _, _, indices in batches]).tolist() == list(range(len(dataset)))
-    return torch.cat([image for image, _, _ in batches])
-
-
 def test_items_are_image_label_and_index(photos: tuple[Photo, ...]) -> None:
     dataset = PhotoDataset(photos, Preprocess(size=(16, 16)))
     image, label, index = dataset[3]
     assert image.shape == (3, 16, 16)
     assert (label, index, len(dataset)) == (1, 3, 6)
-
-
-def test_what_is_drawn_does_not_depend_on_workers(photos: tuple[Photo, ...]) -> None:
-    alone = images(augmented(photos))
-    for workers in (1, 2):
-        assert torch.equal(images(augmented(photos), num_workers=workers), alone)
-
-
-def test_what_is_drawn_depends_on_seed_epoch_and_index_alone(photos: tuple[Photo, ...]) -> None:
-    dataset = augmented(photos)
-    first = [dataset[index][0] for index in range(6)]
-    torch.manual_seed(99)
-    for index in reversed(range(6)):
-        assert torch.equal(dataset[index][0], first[index])
-    same_photo = augmented((photos[0],) * 2)
-    assert not torch.equal(same_photo[0][0], same_photo[1][0])
-    assert not torch.equal(augmented(photos, seed=1)[0][0], first[0])
-    dataset.set_epoch(1)
-    assert not torch.equal(dataset[0][0], first[0])
-    dataset.set_epoch(0)
-    assert torch.equal(dataset[0][0], first[0])
-
-
-def test_the_callers_draws_are_not_disturbed(
-    photos: tuple[Photo, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    torch.manual_seed(5)
-    expected = torch.rand(3)
-    torch.manual_seed(5)
-    # Dropout draws from the GPU's generator, which torch.manual_seed would seed as well.
-    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: pytest.fail("the GPU was seeded"))
-    augmented(photos)[0]
-    assert torch.equal(torch.rand(3), expected)
-
-
-def test_workers_that_live_on_learn_of_the_next_epoch(photos: tuple[Photo, ...]) -> None:
-    dataset = augmented(photos)
-    loader = DataLoader(dataset, batch_size=6, num_workers=1, persistent_workers=True)
-    for epoch in (0, 1, 0):
-        dataset.set_epoch(epoch)
-        ((found, _, _),) = list(loader)
-        fresh = augmented(photos)
-        fresh.set_epoch(epoch)
-        assert torch.equal(found, images(fresh))
 
 
 def test_a_bad_photo_is_named_when_it_is_read(tmp_path: Path) -> None:

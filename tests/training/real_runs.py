@@ -162,7 +162,7 @@ def differences(run: Path, other: Path) -> list[str]:
         folders = [path / "checkpoints" / name for path in (run, other)]
         (tensors, state), (others, other_state) = map(read_checkpoint, folders)
         found += [f"{name}: {tensor}" for tensor in different_tensors(tensors, others)]
-        for key in (state.keys() | other_state.keys()) - {"seconds", "timings"}:
+        for key in (state.keys() | other_state.keys()) - {"seconds", "waited", "timings"}:
             if state.get(key) != other_state.get(key):
                 found.append(f"{name}: {key} {state.get(key)} and {other_state.get(key)}")
     snapshots = [

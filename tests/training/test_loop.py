@@ -12,7 +12,8 @@ from torch import nn
 
 from activitynet import create_model
 from activitynet.data.augment import Augment
-from activitynet.data.photos import Photo, PhotoDataset
+from activitynet.data.augmented import AugmentedPhotos
+from activitynet.data.photos import Photo
 from activitynet.data.preprocess import Preprocess
 from activitynet.errors import TrainingError
 from activitynet.training import Checkpoint, Event, FitResult, Loss, Mix, Optimizer, Recipe, RunFolder, train
@@ -56,7 +57,7 @@ def fit(
     model = create_model(
         architecture, num_classes=2, drop_rate=recipe.drop_rate, drop_path_rate=drop_path_rate
     )
-    dataset = PhotoDataset(photos, recipe.augment.build(Preprocess(size=(32, 32))), seed=5)
+    dataset = AugmentedPhotos(photos, recipe.augment, Preprocess(size=(32, 32)), seed=5)
 
     def validate(network: nn.Module) -> Mapping[str, float]:
         # Without scores of a test's own, a number that follows from the weights alone.

@@ -8,7 +8,8 @@ from torch import nn
 
 from activitynet import create_model
 from activitynet.data.augment import Augment
-from activitynet.data.photos import Photo, PhotoDataset
+from activitynet.data.augmented import AugmentedPhotos
+from activitynet.data.photos import Photo
 from activitynet.data.preprocess import Preprocess
 from activitynet.errors import TrainingError
 from activitynet.training.lr_find import LearningRates, _steepest, find_learning_rate
@@ -47,7 +48,7 @@ def make_model() -> nn.Module:
 def search(
     photos: list[Photo], model: nn.Module | None = None, recipe: Recipe = RECIPE, **options: object
 ) -> LearningRates:
-    dataset = PhotoDataset(photos, recipe.augment.build(Preprocess(size=(32, 32))), seed=5)
+    dataset = AugmentedPhotos(photos, recipe.augment, Preprocess(size=(32, 32)), seed=5)
     chosen: dict[str, object] = {"seed": 5, "steps": 40, "lowest": 1e-4} | options
     return find_learning_rate(model or make_model(), dataset, recipe, **chosen)  # type: ignore[arg-type]
 

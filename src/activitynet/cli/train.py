@@ -50,6 +50,16 @@ def training_command(method: Literal["fit", "fine_tune"]) -> Callable[..., None]
         ] = None,
         skip_bad: options.SkipBad = False,
         group_duplicates: options.GroupDuplicates = False,
+        cache: Annotated[
+            Path | None,
+            typer.Option(
+                metavar="FOLDER",
+                help="Keep training photos here, decoded: loading them takes far less time from the second "
+                "epoch on.",
+                show_default=False,
+            ),
+        ] = None,
+        cache_gb: Annotated[float, typer.Option(help="Most gigabytes that --cache takes.")] = 20.0,
         resume: options.Resume = False,
         no_progress: options.NoProgress = False,
         as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
@@ -74,6 +84,8 @@ def training_command(method: Literal["fit", "fine_tune"]) -> Callable[..., None]
                 workers=workers,
                 resume=resume,
                 skip_bad=skip_bad,
+                cache=cache,
+                cache_gb=cache_gb,
                 progress=not no_progress,
                 track=tuple(track or ()),
             )

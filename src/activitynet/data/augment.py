@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Literal, get_args
 
-import torch
-from PIL import Image
-from torchvision.transforms import InterpolationMode, RandomResizedCrop, v2
-from torchvision.transforms.v2.functional import gaussian_noise, resized_crop
+from torchvision.transforms import InterpolationMode, v2
 
+from activitynet.data.crops import Crop, draw_crop
 from activitynet.data.fields import are_numbers, check_choice, fields_from_json, fields_to_json, is_number
-from activitynet.data.preprocess import Preprocess
 from activitynet.errors import DataError
 
 Policy = Literal["none", "trivial", "rand", "augmix"]
@@ -26,7 +22,8 @@ class Augment:
     """What is varied in a training photo, and how far.
 
     The default suits photos of people: crops that keep most of the scene, mirroring, some change of
-    light. Draws come from torch's global generator alone, so that seeding it fixes them.
+    light. Draws come from torch's global generator alone, so that seeding it fixes them. `AugmentedPhotos`
+    applies it: first the crop and the mirroring, then rotation, policy and erasing, then the light and noise.
 
     Attributes:
         scale: Least and greatest share of the photo's area that a crop keeps, in (0, 1].
@@ -79,44 +76,35 @@ class Augment:
             raise DataError(f"magnitude must be a whole number from 0 to 30, got {self.magnitude!r}.")
         check_choice("policy", self.policy, get_args(Policy))
 
-    def build(self, preprocess: Preprocess) -> Callable[[Image.Image], torch.Tensor]:
-        """Return the transform of training photos that ends where ``preprocess`` ends.
+    def draw_crop(self, size: tuple[int, int], *, squash: bool) -> Crop:
+        """Draw a crop of a photo.
 
         Args:
-            preprocess: Gives size, interpolation, mean and deviation; its own crop is replaced by the
-                random one.
-
-        Returns:
-            A callable from a PIL image of mode RGB to a float32 tensor of shape (3, height, width).
+            size: The photo's width and height.
+            squash: Whether the whole photo is stretched to the input outside training.
         """
-        fill = [round(255 * mean) for mean in preprocess.mean]
-        steps: list[Callable[[Any], Any]] = [
-            v2.PILToTensor(),
-            _Crop(self.scale, self.ratio, preprocess),
-            v2.RandomHorizontalFlip(self.flip),
-        ]
+        shape = size[0] / size[1] if squash else 1.0
+        ratio = (shape * self.ratio[0], shape * self.ratio[1])
+        return draw_crop(size, scale=self.scale, ratio=ratio, flip=self.flip)
+
+    def steps(self, fill: list[int]) -> list[Callable[[Any], Any]]:
+        """Return what happens to a crop before its light is changed, each from uint8 (3, H, W) to the same.
+
+        Args:
+            fill: The colour of what a step leaves empty.
+        """
+        steps: list[Callable[[Any], Any]] = []
         if self.rotation:
             steps.append(v2.RandomRotation(self.rotation, InterpolationMode.BILINEAR, fill=fill))
-        if self.color or self.hue:
-            steps.append(v2.ColorJitter(self.color, self.color, self.color, self.hue))
         if self.policy == "trivial":
             steps.append(v2.TrivialAugmentWide(fill=fill))
         elif self.policy == "rand":
             steps.append(v2.RandAugment(self.operations, self.magnitude, fill=fill))
         elif self.policy == "augmix":
             steps.append(v2.AugMix(fill=fill))
-        if self.noise:
-            steps += [v2.ToDtype(torch.float32, scale=True), _Noise(self.noise)]
-        steps.append(preprocess.normalize)
         if self.erasing:
-            steps.append(v2.RandomErasing(self.erasing))
-        return v2.Compose(steps)
-
-    def pixels_needed(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Return the height and width that a photo needs for its smallest crop not to be enlarged."""
-        share = math.sqrt(self.scale[0] * min(1, self.ratio[0], 1 / self.ratio[1]))
-        side = math.ceil(max(size) / share)
-        return side, side
+            steps.append(v2.RandomErasing(self.erasing, value=fill))
+        return steps
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain JSON values."""
@@ -130,68 +118,3 @@ class Augment:
             DataError: A field is unknown, missing or outside its range.
         """
         return cls(**fields_from_json(cls, value))
-
-
-@dataclasses.dataclass(frozen=True)
-class _Crop:
-    """Cuts a random box out of an image and resizes it to what the preprocessing says."""
-
-    scale: tuple[float, float]
-    ratio: tuple[float, float]
-    preprocess: Preprocess
-
-    def box(self, image: torch.Tensor) -> tuple[int, int, int, int]:
-        """Draw top, left, height and width of a crop."""
-        height, width = image.shape[-2:]
-        shape = width / height if self.preprocess.resize == "squash" else 1.0
-        drawn: tuple[int, int, int, int] = RandomResizedCrop.get_params(
-            image, list(self.scale), [shape * bound for bound in self.ratio]
-        )
-        return drawn
-
-    def __call__(self, image: torch.Tensor) -> torch.Tensor:
-        cut: torch.Tensor = resized_crop(
-            image,
-            *self.box(image),
-            size=list(self.preprocess.size),
-            interpolation=InterpolationMode(self.preprocess.interpolation),
-            antialias=self.preprocess.antialias,
-        )
-        return cut
-
-
-@dataclasses.dataclass(frozen=True)
-class _Noise:
-    """Adds Gaussian noise of a deviation drawn from [0, ``greatest``] to an image in [0, 1]."""
-
-    greatest: float
-
-    def __call__(self, image: torch.Tensor) -> torch.Tensor:
-        noisy: torch.Tensor = gaussian_noise(image, sigma=self.greatest * torch.rand(()).item())
-        return noisy
-
-
-class GrowingTransform:
-    """The transforms of training photos whose size changes from epoch to epoch.
-
-    Args:
-        augment: What is varied.
-        preprocess: Gives interpolation, mean and deviation; its size is not used.
-        size_at: Height and width of the images of epoch 1, 2 and so on; the last holds from there on.
-
-    Raises:
-        DataError: ``size_at`` is empty, or a size is out of range.
-    """
-
-    def __init__(self, augment: Augment, preprocess: Preprocess, size_at: Sequence[tuple[int, int]]) -> None:
-        if not size_at:
-            raise DataError("size_at must hold the size of one epoch or more, got none.")
-        self._size_at = tuple(size_at)
-        self._transforms = {
-            size: augment.build(dataclasses.replace(preprocess, size=size))
-            for size in dict.fromkeys(self._size_at)
-        }
-
-    def at(self, epoch: int) -> Callable[[Image.Image], torch.Tensor]:
-        """Return the transform of an epoch, counted from 1; what comes before looks like the first."""
-        return self._transforms[self._size_at[min(max(epoch, 1), len(self._size_at)) - 1]]

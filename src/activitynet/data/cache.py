@@ -15,7 +15,9 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import PIL
+from numpy.typing import NDArray
 from PIL import Image
 
 from activitynet.data.containers import file_of
@@ -25,15 +27,33 @@ from activitynet.errors import DataError, StorageError
 _log = logging.getLogger(__name__)
 
 # Part of every key, with the size. Another version of Pillow may decode to other pixels.
-_FORMAT = f"activitynet photo 1, Pillow {PIL.__version__}"
-_HEADER = struct.Struct("<8sIII")  # magic, width, height, checksum; then width * height * 3 bytes of pixels
-_MAGIC = b"anphoto1"
+_FORMAT = f"activitynet photo 2, Pillow {PIL.__version__}"
+# Magic; width and height of the whole photo, then of the entry; checksum. Pixels follow, three bytes each.
+_HEADER = struct.Struct("<8sIIIII")
+_MAGIC = b"anphoto2"
 _ENTRY = re.compile(r"[0-9a-f]{32}\.rgb")
 _TOTAL = struct.Struct("<Q")
 _ROOM_MADE = 0.1  # share of the bound that is freed at a time: looking through the folder is slow
 _SETTLED = 2 * 10**9  # nanoseconds after which a further change to a file gives it another time
 
 _Signature = tuple[int, int, int, int, int]
+
+
+class CachedPhoto:
+    """A photo that is decoded already, and smaller than it was.
+
+    Attributes:
+        size: Width and height of the whole photo, upright.
+        pixels: uint8 (height, width, 3); to be read only, for they may lie in a file.
+    """
+
+    def __init__(self, size: tuple[int, int], pixels: NDArray[np.uint8]) -> None:
+        self.size = size
+        self.pixels = pixels
+
+    def decode(self, *, at_least: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+        """Return the pixels, whatever is asked for: they are all there is."""
+        return self.pixels
 
 
 class PhotoCache:
@@ -52,9 +72,9 @@ class PhotoCache:
 
     Args:
         folder: Where the entries lie; made if it is missing. Files of others in it are left alone.
-        size: Shorter side of the photos it returns, at least 1; a smaller photo keeps its size. Training on
-            crops of a share ``s`` of a photo's area asks for the side of the model's input divided by the
-            square root of ``s``, or crops are enlarged that would not have to be.
+        size: Shorter side of the photos it returns, at least 1; a smaller photo keeps its size. Crops of a
+            share ``s`` of a photo's area are not enlarged if it is the side of the model's input divided by
+            the square root of ``s``.
         max_bytes: Most bytes that all entries of the folder take together, at least 1.
 
     Raises:
@@ -94,10 +114,18 @@ class PhotoCache:
         Raises:
             ImageError: The photo cannot be read, as for `decode_image`.
         """
+        return Image.fromarray(self.open(path).pixels)
+
+    def open(self, path: str | os.PathLike[str]) -> CachedPhoto:
+        """Return what `get` returns, with the size that the photo had, and in memory that is not copied.
+
+        Raises:
+            ImageError: The photo cannot be read, as for `decode_image`.
+        """
         name = os.fsdecode(path)
         key = self._known_key(name)
-        if key is not None and (image := self._load(key)) is not None:
-            return image
+        if key is not None and (photo := self._load(key)) is not None:
+            return photo
         signature = _signature(name)
         content = read_photo(path)
         digest = hashlib.blake2b(f"{_FORMAT}, {self.size}\n".encode(), digest_size=16)
@@ -105,11 +133,12 @@ class PhotoCache:
         key = digest.hexdigest()
         if signature is not None and _signature(name) == signature and _is_settled(signature):
             self._keys[name] = (signature, key)
-        image = self._load(key)
-        if image is None:
-            image = self._shrunk(decode_image(content, name=name))
-            self._store(key, image)
-        return image
+        photo = self._load(key)
+        if photo is None:
+            image = decode_image(content, name=name)
+            photo = CachedPhoto(image.size, np.asarray(self._shrunk(image)))
+            self._store(key, photo)
+        return photo
 
     def _known_key(self, name: str) -> str | None:
         """Return the key of a photo whose file is as it was when this process read it."""
@@ -126,16 +155,16 @@ class PhotoCache:
     def _place(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.rgb"
 
-    def _load(self, key: str) -> Image.Image | None:
-        """Return an entry's image, or `None` where there is no entry, or none that can be trusted."""
+    def _load(self, key: str) -> CachedPhoto | None:
+        """Return an entry's photo, or `None` where there is no entry, or none that can be trusted."""
         path = self._place(key)
         try:
             with path.open("rb") as file:
                 status = os.fstat(file.fileno())
                 if status.st_size <= _HEADER.size:
                     raise ValueError("it is too short")
-                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as entry:
-                    return self._read(key, entry, _signature_of(status))
+                entry = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # until its pixels are gone
+                return self._read(key, entry, _signature_of(status))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError) as error:
@@ -144,24 +173,25 @@ class PhotoCache:
                 path.unlink()
             return None
 
-    def _read(self, key: str, entry: mmap.mmap, signature: _Signature) -> Image.Image:
-        magic, width, height, checksum = _HEADER.unpack_from(entry)
+    def _read(self, key: str, entry: mmap.mmap, signature: _Signature) -> CachedPhoto:
+        magic, *sides, checksum = _HEADER.unpack_from(entry)
+        full_width, full_height, width, height = sides
         if magic != _MAGIC or len(entry) != _HEADER.size + width * height * 3:
             raise ValueError("its header and its length differ")
-        with memoryview(entry) as whole, whole[_HEADER.size :] as pixels:
-            if self._checked.get(key) != signature:
-                if _checksum(key, width, height, pixels) != checksum:
-                    raise ValueError("its checksum differs")
-                self._checked[key] = signature
-            # Pillow keeps a pixel in four bytes, so the image is a copy that outlives the file.
-            return Image.frombytes("RGB", (width, height), pixels)
+        pixels = np.frombuffer(entry, np.uint8, offset=_HEADER.size)
+        if self._checked.get(key) != signature:
+            if _checksum(key, sides, pixels) != checksum:
+                raise ValueError("its checksum differs")
+            self._checked[key] = signature
+        return CachedPhoto((full_width, full_height), pixels.reshape(height, width, 3))
 
-    def _store(self, key: str, image: Image.Image) -> None:
-        pixels = image.tobytes()
-        header = _HEADER.pack(_MAGIC, *image.size, _checksum(key, *image.size, pixels))
-        size = len(header) + len(pixels)
+    def _store(self, key: str, photo: CachedPhoto) -> None:
+        pixels = photo.pixels
+        sides = [*photo.size, pixels.shape[1], pixels.shape[0]]
+        header = _HEADER.pack(_MAGIC, *sides, _checksum(key, sides, pixels))
+        size = len(header) + pixels.nbytes
         if size > self.max_bytes:
-            self._say("too large", f"a photo of {image.width} x {image.height} is larger than the cache")
+            self._say("too large", f"a photo of {sides[2]} x {sides[3]} is larger than the cache")
             return
         path = self._place(key)
         try:
@@ -176,7 +206,7 @@ class PhotoCache:
                 temporary = self.folder / "new.tmp"
                 with temporary.open("wb") as file:
                     file.write(header)
-                    file.write(pixels)
+                    file.write(pixels.data)
                 path.parent.mkdir(exist_ok=True)
                 temporary.replace(path)
         except OSError as error:
@@ -203,6 +233,12 @@ class PhotoCache:
         entries = sorted(self._entries())
         kept = sum(entry[2] for entry in entries)
         if kept + size > bound:
+            if size:
+                self._say(
+                    "full",
+                    f"cache {str(self.folder)!r} is full, so that photos leave it before they are used "
+                    "again; give it more room (--cache-gb, in Python cache_gb)",
+                )
             room = min(bound, size + int(_ROOM_MADE * bound))
             for _, path, length in entries:
                 if kept + room <= bound:
@@ -265,5 +301,5 @@ def _is_settled(signature: _Signature) -> bool:
     return max(signature[3:]) < time.time_ns() - _SETTLED
 
 
-def _checksum(key: str, width: int, height: int, pixels: bytes | memoryview) -> int:
-    return zlib.crc32(pixels, zlib.crc32(f"{key} {width} {height}".encode()))
+def _checksum(key: str, sides: list[int], pixels: NDArray[np.uint8]) -> int:
+    return zlib.crc32(pixels.data, zlib.crc32(f"{key} {sides}".encode()))

@@ -107,6 +107,63 @@ def read_photo(path: str | os.PathLike[str]) -> bytes:
         return file.read()
 
 
+class OpenPhoto:
+    """A photo whose size is known before it is decoded, if it is a JPEG; others are decoded at once.
+
+    Args:
+        file: Its bytes. Whoever opened it closes it, after `decode`.
+        name: What an error calls the photo.
+        max_pixels: Refuse a photo with more pixels than this.
+
+    Raises:
+        ImageError: The photo is empty, too large or not an image, or is no JPEG and damaged.
+    """
+
+    def __init__(self, file: IO[bytes], name: str, *, max_pixels: int = MAX_PIXELS) -> None:
+        self._name = name
+        with _typed_errors(name):
+            self._file = _StrictReader(file)
+            self._image = _identify(self._file, name)
+            _check_size(self._image, name, max_pixels)
+            self._is_jpeg = isinstance(self._image, JpegImagePlugin.JpegImageFile)
+            self._sideways = self._is_jpeg and _orientation(self._image) in _SIDEWAYS
+            if not self._is_jpeg:
+                self._upright = self._finished()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the photo, upright."""
+        width, height = self._image.size if self._is_jpeg else self._upright.size
+        return (height, width) if self._sideways else (width, height)
+
+    def decode(self, *, at_least: tuple[int, int] | None = None) -> Image.Image:
+        """Return the photo upright and in mode RGB, as `decode_image` does. To be called once.
+
+        Raises:
+            ImageError: The photo is damaged or truncated.
+        """
+        if not self._is_jpeg:
+            return self._upright
+        with _typed_errors(self._name):
+            if at_least is not None:
+                height, width = at_least
+                self._image.draft("RGB", (height, width) if self._sideways else (width, height))
+            return self._finished()
+
+    def _finished(self) -> Image.Image:
+        self._file.decoding = True
+        return _finish(self._image)
+
+
+def open_photo(path: str | os.PathLike[str]) -> OpenPhoto:
+    """Read a photo's file, and its size from the header; decode it later.
+
+    Raises:
+        ImageError: The file cannot be read, or is no photo.
+    """
+    return OpenPhoto(io.BytesIO(read_photo(path)), _name(path))
+
+
 def _name(source: str | os.PathLike[str] | bytes | Image.Image) -> str:
     if isinstance(source, bytes):
         return "bytes"
@@ -127,14 +184,7 @@ def _decode(
             image = _finish(source)
             return image.copy() if image is source else image
         with _open_file(source, name) as file:
-            strict = _StrictReader(file)
-            image = _identify(strict, name)
-            _check_size(image, name, max_pixels)
-            if at_least is not None and isinstance(image, JpegImagePlugin.JpegImageFile):
-                height, width = at_least
-                image.draft("RGB", (height, width) if _orientation(image) in _SIDEWAYS else (width, height))
-            strict.decoding = True
-            return _finish(image)
+            return OpenPhoto(file, name, max_pixels=max_pixels).decode(at_least=at_least)
 
 
 @contextlib.contextmanager
@@ -259,6 +309,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         return _scaled_grey(image).convert("RGB")
     if image.mode in {"La", "RGBa"}:  # premultiplied: the one conversion there is
         image = image.convert(image.mode.upper())
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")

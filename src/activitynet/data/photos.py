@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -10,15 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
-from activitynet.data.augment import GrowingTransform
 from activitynet.data.class_names import ClassIndex, checked_classes, inferred_classes
 from activitynet.data.decode import decode_image
 from activitynet.data.folders import is_folder, is_photo, visible_entries, walk_files
-from activitynet.data.preprocess import Preprocess
 from activitynet.data.splits import check_hold_out, hold_out
 from activitynet.errors import DataError
 
@@ -220,38 +216,18 @@ def _label(folder: Path, index: ClassIndex) -> int:
 
 
 class PhotoDataset(Dataset[tuple[Any, int, int]]):
-    """Labelled photos as tensors.
+    """Labelled photos as tensors, the same each time: for evaluation. `AugmentedPhotos` are to learn from.
 
-    An item is ``(image, label, index)``. What is random in it depends on the seed, the epoch and the
-    index alone: not on the number of workers, nor on what was drawn before.
+    An item is ``(image, label, index)``.
 
     Args:
         photos: The photos, in the order of their indices.
-        transform: Turns a PIL image of mode RGB into a tensor, or into several, perhaps in another way each
-            epoch.
-        seed: Any whole number.
-        read: Turns a photo's path into an image of mode RGB: `decode_image`, perhaps at less than full size
-            for a transform that needs no more, or a `PhotoCache`'s ``get``.
+        transform: Turns a PIL image of mode RGB into a tensor, or into several.
     """
 
-    def __init__(
-        self,
-        photos: Sequence[Photo],
-        transform: Callable[[Image.Image], Any] | GrowingTransform,
-        *,
-        seed: int = 0,
-        read: Callable[[Path], Image.Image] = decode_image,
-    ) -> None:
+    def __init__(self, photos: Sequence[Photo], transform: Callable[[Image.Image], Any]) -> None:
         self.photos = tuple(photos)
         self.transform = transform
-        self.seed = seed
-        self.read = read
-        # In shared memory, so that workers that outlive an epoch learn of the next.
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
-
-    def set_epoch(self, epoch: int) -> None:
-        """Draw anew: call before each epoch."""
-        self._epoch.fill_(epoch)
 
     def __len__(self) -> int:
         return len(self.photos)
@@ -263,17 +239,4 @@ class PhotoDataset(Dataset[tuple[Any, int, int]]):
             ImageError: The photo cannot be read.
         """
         photo = self.photos[index]
-        image = self.read(photo.path)
-        if isinstance(self.transform, Preprocess):
-            return self.transform(image), photo.label, index
-        epoch = int(self._epoch.item())
-        transform = (
-            self.transform.at(epoch) if isinstance(self.transform, GrowingTransform) else self.transform
-        )
-        key = f"{self.seed} {epoch} {index}".encode()
-        # The CPU's generator alone is seeded and restored: torch.manual_seed would reach the GPU's, too.
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(
-                int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big", signed=True)
-            )
-            return transform(image), photo.label, index
+        return self.transform(decode_image(photo.path)), photo.label, index

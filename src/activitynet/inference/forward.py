@@ -17,15 +17,19 @@ from activitynet.inference.devices import device_of
 from activitynet.inference.engines import Engine
 
 
-def photo_loader(dataset: Dataset[Any], *, batch_size: int, workers: int = 0) -> DataLoader[Any]:
+def photo_loader(
+    dataset: Dataset[Any], *, batch_size: int, workers: int = 0, device: torch.device | None = None
+) -> DataLoader[Any]:
     """Return a loader that visits every photo once, in order.
 
     Args:
         dataset: The photos, with the transform to apply.
         batch_size: Photos a batch; the last one may be smaller.
         workers: Processes that decode; 0 decodes in this one.
+        device: Where the batches will go: those for a GPU wait in memory that it copies from by itself.
     """
-    return DataLoader(dataset, batch_size=batch_size, num_workers=workers, shuffle=False)
+    pinned = device is not None and device.type == "cuda"
+    return DataLoader(dataset, batch_size=batch_size, num_workers=workers, shuffle=False, pin_memory=pinned)
 
 
 def forward_batches(
@@ -132,8 +136,11 @@ def forward_items(
     if shared and ranks.count() > 1:
         part = Subset(dataset, range(ranks.rank(), total, ranks.count()))
 
+    device = device_of(model)
+    loader = photo_loader(part, batch_size=batch_size, workers=workers, device=device)
+
     def images() -> Iterator[Images]:
-        for batch, *others in batches_of(photo_loader(part, batch_size=batch_size, workers=workers)):
+        for batch, *others in batches_of(loader):
             numbers.append(others)
             yield batch
 
@@ -141,7 +148,6 @@ def forward_items(
     columns = tuple(torch.cat(column) for column in zip(*numbers, strict=True))
     if part is dataset:
         return outputs, columns
-    device = device_of(model)
     return (
         ranks.interleaved(outputs, total, device),
         tuple(ranks.interleaved(column, total, device) for column in columns),

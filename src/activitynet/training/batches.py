@@ -7,18 +7,21 @@ import signal
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Sampler
 
 from activitynet import ranks
+from activitynet.data.augmented import AugmentedPhotos
+from activitynet.data.light import RawBatch
 from activitynet.data.loading import batches_of
-from activitynet.data.photos import PhotoDataset
 from activitynet.errors import TrainingError
 from activitynet.training.order import epoch_order
 from activitynet.training.recipe import Recipe
 
-Part = Sequence[torch.Tensor]
-"""Images, labels and indices."""
+Part = tuple[RawBatch, NDArray[np.int64], NDArray[np.int64]]
+"""Photos, labels and indices."""
 
 
 class EpochBatches(Sampler[list[int]]):
@@ -74,12 +77,13 @@ class EpochBatches(Sampler[list[int]]):
 
 
 def training_loader(
-    dataset: PhotoDataset, batches: EpochBatches, *, workers: int, device: torch.device
+    dataset: AugmentedPhotos, batches: EpochBatches, *, workers: int, device: torch.device
 ) -> DataLoader[Any]:
     """Return the loader of a run; its workers live as long as it does."""
     return DataLoader(
         dataset,
         batch_sampler=batches,
+        collate_fn=dataset.collate,
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=device.type == "cuda",

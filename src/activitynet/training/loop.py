@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from activitynet import ranks
-from activitynet.data.photos import PhotoDataset
+from activitynet.data.augmented import AugmentedPhotos
 from activitynet.training.averaging import WeightAverage
 from activitynet.training.batches import read_steps
 from activitynet.training.checkpoint import has_checkpoint
@@ -39,7 +39,8 @@ class FitResult:
 
     Attributes:
         history: One entry an epoch: epoch, step, loss, lr and the validation scores.
-        timings: How long each epoch took: epoch, seconds, images_per_second, validation_seconds.
+        timings: How long each epoch took: epoch, seconds, waited_seconds (of these, waiting for photos),
+            images_per_second, validation_seconds.
         best_epoch: The epoch whose weights the model now has; 0 is the state before training.
         run: The run's folder, or `None` when nothing was written.
         skipped: How many photos were left out, since they could not be read, by split.
@@ -59,7 +60,7 @@ class FitResult:
 
 def train(  # noqa: PLR0915  read from top to bottom, in one place
     model: nn.Module,
-    dataset: PhotoDataset,
+    dataset: AugmentedPhotos,
     validate: Validate,
     recipe: Recipe,
     *,
@@ -78,7 +79,7 @@ def train(  # noqa: PLR0915  read from top to bottom, in one place
 
     Args:
         model: A zoo model. The training happens in place, on the kind of device the model is on.
-        dataset: Training photos, with the training transform.
+        dataset: Training photos.
         validate: Scores a model after each epoch, and once before the first. Every process calls it.
         recipe: What to do.
         run: Where checkpoints and metrics go; `None` writes nothing.
@@ -120,7 +121,8 @@ def train(  # noqa: PLR0915  read from top to bottom, in one place
             scores = validate(kept)
         entry = {"epoch": epoch, "step": state.step, "lr": lr, "loss": state.mean_loss, **scores}
         speed = state.images_per_second(batches.batch_size)
-        timing = {"epoch": epoch, "seconds": state.seconds, "images_per_second": speed}
+        timing = {"epoch": epoch, "seconds": state.seconds, "waited_seconds": state.waited}
+        timing["images_per_second"] = speed
         timing["validation_seconds"] = time.perf_counter() - began
         with state.changing():
             is_best = state.note(entry, timing)
@@ -148,6 +150,7 @@ def train(  # noqa: PLR0915  read from top to bottom, in one place
             set_training_mode(ready.model, freeze_norm=recipe.freeze_norm)
             state.start_clock()
             for parts in read_steps(ready.loader, recipe.accumulate):
+                state.count_wait()
                 torch.manual_seed(step_seed(seed, state.step))
                 with state.changing():
                     lr = set_rate(state.step)

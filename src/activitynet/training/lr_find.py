@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from activitynet.data.photos import PhotoDataset
+from activitynet.data.augmented import AugmentedPhotos
 from activitynet.errors import TrainingError
 from activitynet.training.batches import Part, read_steps
 from activitynet.training.optim import set_training_mode
@@ -43,7 +43,7 @@ class LearningRates:
 
 def find_learning_rate(
     model: nn.Module,
-    dataset: PhotoDataset,
+    dataset: AugmentedPhotos,
     recipe: Recipe,
     *,
     seed: int = 0,
@@ -60,7 +60,7 @@ def find_learning_rate(
 
     Args:
         model: A zoo model, on the kind of device that it is to be trained on.
-        dataset: Training photos, with the training transform.
+        dataset: Training photos.
         recipe: What the run is to do; its rate and schedule do not matter.
         seed: Where all randomness comes from.
         workers: Processes that load photos. The result does not depend on it.

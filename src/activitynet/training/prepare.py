@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from activitynet.blocks import set_fused
-from activitynet.data.photos import PhotoDataset
+from activitynet.data.augmented import AugmentedPhotos
 from activitynet.errors import TrainingError
 from activitynet.inference import has_bf16
 from activitynet.training.batches import EpochBatches, training_loader
@@ -48,7 +48,7 @@ class Prepared:
 
 def prepare(
     model: nn.Module,
-    dataset: PhotoDataset,
+    dataset: AugmentedPhotos,
     recipe: Recipe,
     *,
     seed: int,
@@ -59,7 +59,7 @@ def prepare(
 
     Args:
         model: A zoo model, on the kind of device that it is to learn on. It changes in place.
-        dataset: Training photos, with the training transform.
+        dataset: Training photos.
         recipe: What to do.
         seed: Where all randomness comes from.
         workers: Processes that load photos.
@@ -84,6 +84,7 @@ def prepare(
         optimizer,
         make_loss(recipe.loss, labels, num_classes).to(device),
         recipe,
+        light=dataset.light,
         bf16=computes_in_bf16(recipe, device),
         mixer=make_mixer(recipe.mix, num_classes),
         teach=teach,

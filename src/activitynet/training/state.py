@@ -29,7 +29,7 @@ from activitynet.training.run import RunFolder
 from activitynet.training.signals import Interrupted, StopSignals
 from activitynet.training.step import NotFiniteError
 
-_COUNTS = ("step", "loss_sum", "seconds", "history", "timings")
+_COUNTS = ("step", "loss_sum", "seconds", "waited", "history", "timings")
 
 
 @dataclass
@@ -46,6 +46,7 @@ class TrainingState:
         step: Optimiser steps done.
         loss_sum: Losses of the current epoch's steps, added up.
         seconds: Time spent on the current epoch's steps.
+        waited: How much of it was spent waiting for photos.
         history: One entry for each validated epoch.
         timings: How long each epoch took, apart, since it never is the same twice.
         best: The best epoch's validated weights, on the CPU.
@@ -58,6 +59,7 @@ class TrainingState:
     step: int = 0
     loss_sum: float = 0.0
     seconds: float = 0.0
+    waited: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
     timings: list[dict[str, Any]] = field(default_factory=list)
     best: Tensors = field(default_factory=dict)
@@ -94,6 +96,10 @@ class TrainingState:
         """Begin to take the time of an epoch's steps."""
         self._clock = time.perf_counter()
 
+    def count_wait(self) -> None:
+        """Add the time since the last step as waiting: the next one's photos have just come."""
+        self.waited += time.perf_counter() - self._clock
+
     @contextlib.contextmanager
     def changing(self) -> Iterator[None]:
         """Mark the state as not whole while something changes it."""
@@ -117,7 +123,7 @@ class TrainingState:
         """
         self.history.append(dict(entry))
         self.timings.append(dict(timing))
-        self.loss_sum = self.seconds = 0.0
+        self.loss_sum = self.seconds = self.waited = 0.0
         is_best = self.best_epoch == self.epoch
         if is_best:
             self.best = {

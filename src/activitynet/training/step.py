@@ -7,10 +7,13 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from activitynet import ranks
+from activitynet.data.light import Light, RawBatch
 from activitynet.errors import TrainingError
 from activitynet.training.batches import Part
 from activitynet.training.order import derived_seed
@@ -43,6 +46,7 @@ class Stepper:
         optimizer: The same of what updates it.
         loss_function: From logits and targets to one loss a photo.
         recipe: Gives clipping and distillation.
+        light: Makes the network's input of a batch of photos.
         bf16: Multiply in bfloat16.
         mixer: Blends a batch's photos.
         teach: The loss that distils.
@@ -56,11 +60,13 @@ class Stepper:
         loss_function: nn.Module,
         recipe: Recipe,
         *,
+        light: Light,
         bf16: bool,
         mixer: Mixer | None = None,
         teach: Teach | None = None,
     ) -> None:
         self._accelerator, self._model, self._optimizer = accelerator, model, optimizer
+        self._light = light
         self._loss_function, self._mixer, self._teach, self._bf16 = loss_function, mixer, teach, bf16
         self._clip_norm = recipe.optimizer.clip_norm or math.inf
         self._teach_weight = recipe.distill.weight
@@ -69,7 +75,7 @@ class Stepper:
         """Learn from the parts of one batch, as from the whole of it.
 
         Args:
-            parts: Images, labels and indices of each part; all of one size.
+            parts: Photos, labels and indices of each part; all of one size.
             mix: Whether photos may be blended.
 
         Returns:
@@ -80,11 +86,11 @@ class Stepper:
         """
         self._optimizer.zero_grad()
         total = torch.zeros((), device=self._accelerator.device)
-        for index, (images, labels, _) in enumerate(parts):
+        for index, (photos, labels, _) in enumerate(parts):
             is_last = index == len(parts) - 1
             # Gradients travel between processes once a step, with the last part.
             with contextlib.nullcontext() if is_last else self._accelerator.no_sync(self._model):
-                loss = self._loss(images, labels, mix) / len(parts)
+                loss = self._loss(photos, labels, mix) / len(parts)
                 self._accelerator.backward(loss)
             total += loss.detach()
         norm = self._accelerator.clip_grad_norm_(self._model.parameters(), self._clip_norm)
@@ -95,10 +101,10 @@ class Stepper:
         self._optimizer.step()
         return mean
 
-    def _loss(self, images: torch.Tensor, labels: torch.Tensor, mix: bool) -> torch.Tensor:
+    def _loss(self, photos: RawBatch, labels: NDArray[np.int64], mix: bool) -> torch.Tensor:
         device = self._accelerator.device
-        images = images.to(device, memory_format=torch.channels_last, non_blocking=True)
-        targets = labels.to(device, non_blocking=True)
+        images = self._light(photos, device).contiguous(memory_format=torch.channels_last)
+        targets = torch.from_numpy(labels).to(device)
         if mix and self._mixer is not None:
             images, targets = self._mixer(images, targets)
         with torch.autocast(device.type, torch.bfloat16, enabled=self._bf16):

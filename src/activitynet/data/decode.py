@@ -309,8 +309,6 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         return _scaled_grey(image).convert("RGB")
     if image.mode in {"La", "RGBa"}:  # premultiplied: the one conversion there is
         image = image.convert(image.mode.upper())
-    if image.mode == "RGB" and "transparency" not in image.info:
-        return image
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")

@@ -82,8 +82,10 @@ def predict(
     ] = None,
 ) -> int:
     """Say what is in photos. The exit code is 1 when one of them could not be read."""
-    if sum(map(bool, (as_json, as_csv, output, submission))) > 1:
-        raise typer.BadParameter("choose one of them.", param_hint="--json, --csv, --output, --submission")
+    answers = {"--json": as_json, "--csv": as_csv, "--output": output, "--submission": submission}
+    asked = [name for name, value in answers.items() if value]
+    if len(asked) > 1:
+        raise typer.BadParameter("choose one of them.", param_hint=" and ".join(asked))
     if resume and output is None:
         raise typer.BadParameter("it goes on with the file that --output names.", param_hint="--resume")
     predictor = options.load_predictor(weights, engine=engine, cascade=cascade)

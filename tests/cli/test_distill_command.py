@@ -60,6 +60,7 @@ def test_a_pretrained_student_learns_by_the_recipe_for_it(
 ) -> None:
     member = next(path for path in sorted(teacher.iterdir()) if path.is_dir())
     more = options(tmp_path / "run", "--init-from", str(member), "--set", "distill.temperature=3")
+    more += ["--cache", str(tmp_path / "cache")]
     assert run(["distill", str(teacher), str(sample_data), *more]) == 0
     out = capsys.readouterr().out
     for word in ("teacher", "student", "macro-F1", "2.00", "needs 1/2.0", str(tmp_path / "run" / "model")):
@@ -67,6 +68,7 @@ def test_a_pretrained_student_learns_by_the_recipe_for_it(
     recipe = json.loads((tmp_path / "run" / "config.json").read_text())["recipe"]
     assert recipe["distill"] == {"teachers": [str(teacher)], "weight": 0.7, "temperature": 3.0}
     assert recipe["fit_head"]
+    assert list((tmp_path / "cache").rglob("*.rgb"))
 
 
 def test_what_cannot_be_taught(

@@ -42,6 +42,8 @@ def distill(
     workers: options.Workers = None,
     skip_bad: options.SkipBad = False,
     group_duplicates: options.GroupDuplicates = False,
+    cache: options.Cache = None,
+    cache_gb: options.CacheGb = 20.0,
     resume: options.Resume = False,
     no_progress: options.NoProgress = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
@@ -65,6 +67,8 @@ def distill(
             seed=seed,
             workers=workers,
             skip_bad=skip_bad,
+            cache=cache,
+            cache_gb=cache_gb,
             resume=resume,
             progress=not no_progress,
         )

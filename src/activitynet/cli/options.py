@@ -67,6 +67,15 @@ Run: TypeAlias = Annotated[
 Epochs: TypeAlias = Annotated[
     int | None, typer.Option(help="Passes over the training photos.", show_default="the recipe's")
 ]
+Cache: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Keep training photos here, decoded: loading them takes far less time from the second epoch on.",
+        show_default=False,
+    ),
+]
+CacheGb: TypeAlias = Annotated[float, typer.Option(help="Most gigabytes that --cache takes.")]
 Resume: TypeAlias = Annotated[bool, typer.Option("--resume", help="Go on with the run in --run.")]
 NoProgress: TypeAlias = Annotated[bool, typer.Option("--no-progress", help="Show no live progress.")]
 Weights: TypeAlias = Annotated[

@@ -50,16 +50,8 @@ def training_command(method: Literal["fit", "fine_tune"]) -> Callable[..., None]
         ] = None,
         skip_bad: options.SkipBad = False,
         group_duplicates: options.GroupDuplicates = False,
-        cache: Annotated[
-            Path | None,
-            typer.Option(
-                metavar="FOLDER",
-                help="Keep training photos here, decoded: loading them takes far less time from the second "
-                "epoch on.",
-                show_default=False,
-            ),
-        ] = None,
-        cache_gb: Annotated[float, typer.Option(help="Most gigabytes that --cache takes.")] = 20.0,
+        cache: options.Cache = None,
+        cache_gb: options.CacheGb = 20.0,
         resume: options.Resume = False,
         no_progress: options.NoProgress = False,
         as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import random
 import signal
@@ -11,9 +12,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -45,6 +47,7 @@ SETTINGS: dict[str, Any] = {
     "checkpoint.top": 1,
 }
 MODEL, IMAGE_SIZE, SEED = "test_efficientnet_se", 64, 5
+_Result = TypeVar("_Result")
 _FEW_CORES = "ignore:This DataLoader will create:UserWarning"  # torch's, on a machine of one core
 
 
@@ -108,6 +111,16 @@ class Child:
             os.killpg(self.pid, signal.SIGKILL)
             self.process.wait()
         self._said.close()
+
+
+def apart(function: Callable[..., _Result], *arguments: Any) -> _Result:
+    """Call a function in a process of its own: one that signals itself, or kills the processes it started.
+
+    In the process that runs the tests, a signal that is missed would end all of them, and torch would tell
+    of a dead worker again in another test.
+    """
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        return process.submit(function, *arguments).result()
 
 
 def finish(data: Path, run: Path) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import re
 import signal
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +16,7 @@ import torch
 from real_runs import (
     Child,
     Saves,
+    apart,
     command,
     differences,
     finish,
@@ -110,19 +109,10 @@ def learn_until_signals(data: Path, run: Path | None, step: int, signums: Sequen
     return Ending(str(caught.value), caught.value.signum, after == handlers)
 
 
-def ending(data: Path, run: Path | None, step: int, *signums: signal.Signals) -> Ending:
-    """Learn in a process of its own, which sends itself signals after a step.
-
-    Not in the one that runs the tests: should a signal be missed, it would end all of them.
-    """
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-        return process.submit(learn_until_signals, data, run, step, signums).result()
-
-
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_the_step_is_finished_and_saved(tmp_path: Path, signum: signal.Signals) -> None:
     data, run = write_photos(tmp_path / "photos"), tmp_path / "run"
-    end = ending(data, run, 3, signum)
+    end = apart(learn_until_signals, data, run, 3, [signum])
     assert re.search(f"{signum.name}.* step 3.*checkpoints/last", end.said)
     assert end.signum == signum
     assert end.handlers_are_back
@@ -133,14 +123,14 @@ def test_the_step_is_finished_and_saved(tmp_path: Path, signum: signal.Signals) 
 
 
 def test_a_run_without_a_folder_says_that_nothing_is_saved(tmp_path: Path) -> None:
-    said = ending(write_photos(tmp_path), None, 1, signal.SIGTERM).said
+    said = apart(learn_until_signals, write_photos(tmp_path), None, 1, [signal.SIGTERM]).said
     assert "Nothing is saved" in said
     assert "\n" not in said
 
 
 def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
     data, run = write_photos(tmp_path / "photos"), tmp_path / "run"
-    ending(data, run, 2, signal.SIGINT, signal.SIGINT)
+    apart(learn_until_signals, data, run, 2, [signal.SIGINT, signal.SIGINT])
     read_checkpoint(run / "checkpoints" / "last")  # the one before, or this one: whole in any case
 
 

@@ -27,6 +27,16 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     assert HEAVY.isdisjoint(loaded.split())
 
 
+def test_predicting_imports_no_more_than_it_needs() -> None:
+    """Whoever asks for one photo waits for every module."""
+    program = "import activitynet, sys; activitynet.Classifier; activitynet.Ensemble; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "torch" in loaded
+    assert {"scipy", "sklearn", "accelerate", "matplotlib", "jinja2"}.isdisjoint(loaded)
+
+
 @pytest.mark.parametrize("name", activitynet.__all__)
 def test_each_public_name_is_there_and_described(name: str) -> None:
     value = getattr(activitynet, name)

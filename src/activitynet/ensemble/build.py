@@ -15,13 +15,13 @@ from torch import nn
 
 from activitynet.data.photos import Photo, PhotoDataset
 from activitynet.data.views import Images
-from activitynet.ensemble.cascade import decided_at, fit_cascade, log_softmax, stage_answers
+from activitynet.ensemble.cascade import decided_at, fit_cascade, stage_answers
 from activitynet.ensemble.ensemble import Ensemble
 from activitynet.ensemble.selection import Metric, fit_weights, greedy_selection, what_each_adds
 from activitynet.ensemble.soup import greedy_soup, uniform_soup
 from activitynet.errors import ModelError
 from activitynet.evaluation import score
-from activitynet.evaluation.calibration import expected_calibration_error, fit_temperature
+from activitynet.evaluation.calibration import expected_calibration_error, fit_temperature, log_softmax
 from activitynet.inference import best_device, forward_dataset
 from activitynet.weights import Averaging, Card, find_weights, load_weights, read_card
 

@@ -13,7 +13,7 @@ from torch import nn
 from activitynet.data.views import Images, as_images, looks_of
 from activitynet.ensemble.selection import Metric
 from activitynet.errors import DataError
-from activitynet.evaluation.calibration import fit_temperature
+from activitynet.evaluation.calibration import fit_temperature, log_softmax
 from activitynet.predictor import Predictor, Ready
 from activitynet.weights import Stages
 
@@ -126,12 +126,6 @@ def decided_at(said: NDArray[np.float64], threshold: float) -> NDArray[np.intp]:
     enough = np.exp(said.max(axis=2)) > threshold
     enough[-1] = True
     return enough.argmax(axis=0)
-
-
-def log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return logarithms of probabilities, over the last axis."""
-    said: NDArray[np.float64] = torch.from_numpy(logits).log_softmax(dim=-1).numpy()
-    return said
 
 
 def _combined(ensemble: Ensemble, answers: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageStat
-from scipy.special import log_softmax
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -18,6 +17,7 @@ from activitynet.data.decode import decode_image
 from activitynet.data.photos import Photo, SkippedPhoto
 from activitynet.data.splits import group_numbers
 from activitynet.evaluation.bootstrap import Floats, Ints
+from activitynet.evaluation.calibration import log_softmax
 from activitynet.evaluation.metrics import Scores, score
 from activitynet.inference.forward import forward_items
 
@@ -62,8 +62,7 @@ class Answers:
     @property
     def log_probabilities(self) -> Floats:
         """Logarithms of probabilities, float64 (N, classes)."""
-        logarithms: Floats = log_softmax(self.logits.astype(np.float64) / self.temperature, axis=1)
-        return logarithms
+        return log_softmax(self.logits.astype(np.float64) / self.temperature)
 
     def scores(self) -> Scores:
         """Return accuracy, F1 and confusion."""

@@ -6,12 +6,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
-from scipy.special import softmax
 
 from activitynet.errors import DataError, did_you_mean
 from activitynet.evaluation.answers import Answers
 from activitynet.evaluation.bootstrap import Floats, Ints
-from activitynet.evaluation.calibration import expected_calibration_error, fit_temperature
+from activitynet.evaluation.calibration import expected_calibration_error, fit_temperature, log_softmax
 from activitynet.evaluation.scaling import fit_vector_scaling
 from activitynet.evaluation.unknown import threshold_for_risk
 
@@ -89,13 +88,13 @@ def calibrated(
     factors, offsets = _fit(logits, labels, method)
     unknown_below = 0.0
     if risk is not None:
-        odds = softmax(_scaled(logits, factors, offsets), axis=1)
+        odds = np.exp(log_softmax(_scaled(logits, factors, offsets)))
         unknown_below = threshold_for_risk(odds.max(axis=1), odds.argmax(axis=1) == labels, risk)
     return Calibration(
         method=method,
         photos=len(labels),
         ece=expected_calibration_error(np.exp(answers.log_probabilities), labels),
-        ece_held_out=expected_calibration_error(softmax(held, axis=1), labels),
+        ece_held_out=expected_calibration_error(np.exp(log_softmax(held)), labels),
         temperature=float(1 / factors[0]) if method == "temperature" else 1.0,
         factors=tuple(factors.tolist()) if method == "vector" else (),
         offsets=tuple(offsets.tolist()) if method == "vector" else (),

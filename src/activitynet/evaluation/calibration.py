@@ -15,6 +15,12 @@ _INVERSE_TEMPERATURES = (1e-2, 1e2)
 _BISECTIONS = 50  # halve that interval to about 1e-13
 
 
+def log_softmax(logits: Floats) -> Floats:
+    """Return logarithms of probabilities, over the last axis."""
+    said: Floats = torch.from_numpy(logits).log_softmax(dim=-1).numpy()
+    return said
+
+
 def fit_temperature(logits: Floats, labels: Ints) -> float:
     """Return the temperature under which the labels are most probable (Guo et al. 2017).
 

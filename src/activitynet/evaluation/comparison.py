@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest
 
 from activitynet.errors import DataError
 from activitynet.evaluation.bootstrap import CONFIDENCE, RESAMPLES, Estimate, Floats, Ints, intervals
@@ -113,6 +112,8 @@ def compared(
         raise DataError("there are no labelled photos to compare on.")
     only_first, only_second = int((right & ~other).sum()), int((other & ~right).sum())
     differ = only_first + only_second
+    from scipy.stats import binomtest  # noqa: PLC0415  predicting needs no SciPy
+
     return Comparison(
         photos=len(labels),
         accuracy=accuracy,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from activitynet.evaluation.bootstrap import CONFIDENCE, RESAMPLES, Estimate, Floats, Ints, intervals
 from activitynet.evaluation.calibration import confidence_bins
@@ -69,6 +68,8 @@ class Measures:
         indices = np.stack([at + offset for (at, _), offset in zip(columns, offsets, strict=False)], axis=1)
         data = np.stack([values for _, values in columns], axis=1)
         each = len(columns)
+        from scipy.sparse import csr_array  # noqa: PLC0415  predicting needs no SciPy
+
         self._sums = csr_array(
             (data.ravel(), indices.ravel(), np.arange(count + 1) * each), shape=(count, int(offsets[-1]))
         ).T.tocsr()

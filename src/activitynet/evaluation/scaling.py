@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
-from scipy.special import logsumexp, softmax
 from torch import nn
 
 from activitynet.errors import ModelError
 from activitynet.evaluation.bootstrap import Floats, Ints
-from activitynet.evaluation.calibration import fit_temperature
+from activitynet.evaluation.calibration import fit_temperature, log_softmax
 
 
 def fit_vector_scaling(logits: Floats, labels: Ints) -> tuple[Floats, Floats]:
@@ -30,6 +28,8 @@ def fit_vector_scaling(logits: Floats, labels: Ints) -> tuple[Floats, Floats]:
     Raises:
         DataError: There are no photos.
     """
+    from scipy.optimize import minimize  # noqa: PLC0415  predicting needs no SciPy
+
     temperature = fit_temperature(logits, labels)
     warm = logits / temperature
     count, classes = warm.shape
@@ -38,8 +38,8 @@ def fit_vector_scaling(logits: Floats, labels: Ints) -> tuple[Floats, Floats]:
     def loss(values: Floats) -> tuple[float, Floats]:
         factors, offsets = values[:classes], values[classes:]
         scaled = warm * factors + offsets
-        odds = softmax(scaled, axis=1)
-        lost = (logsumexp(scaled, axis=1) - scaled[rows, labels]).mean()
+        logarithms = log_softmax(scaled)
+        odds, lost = np.exp(logarithms), -logarithms[rows, labels].mean()
         odds[rows, labels] -= 1
         slopes = np.concatenate([(odds * warm).mean(axis=0), odds.mean(axis=0)])
         away = np.concatenate([factors - 1, offsets])

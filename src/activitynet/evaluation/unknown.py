@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta
 
 from activitynet.errors import DataError
 from activitynet.evaluation.bootstrap import CONFIDENCE, Floats
@@ -68,6 +67,8 @@ def threshold_for_risk(
     wrong = np.round(errors * answered)
     looked_at = np.unique(np.searchsorted(coverage, np.arange(1, _LOOKS + 1) / _LOOKS - 1e-9))
     answered, wrong = answered[looked_at], wrong[looked_at]
+    from scipy.stats import beta  # noqa: PLC0415  predicting needs no SciPy
+
     bound = beta.ppf(1 - (1 - sureness) / _LOOKS, wrong + 1, np.maximum(answered - wrong, 1e-9))
     safe = np.flatnonzero(bound <= risk)
     if not len(safe):

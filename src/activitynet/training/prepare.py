@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -68,6 +67,8 @@ def prepare(
     Raises:
         TrainingError: The recipe does not suit the model, the photos or the devices.
     """
+    from accelerate import Accelerator  # noqa: PLC0415  predicting needs none
+
     accelerator = Accelerator(cpu=next(model.parameters()).device.type == "cpu")
     device = accelerator.device
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -43,8 +43,8 @@ from activitynet.data.drawn import draw_picture
 from activitynet.data.photos import Photo
 from activitynet.data.preprocess import Preprocess
 from activitynet.fitting import open_cache
+from activitynet.inference.memory import keep_freed_memory
 from activitynet.training import Recipe, train
-from activitynet.training.memory import keep_freed_memory
 
 DRAWINGS = 20  # each is used for several photos, mirrored, moved and with grain of its own
 BATCH = 32

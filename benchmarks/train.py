@@ -31,7 +31,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from activitynet.blocks import set_fused
-from activitynet.training.memory import keep_freed_memory
+from activitynet.inference.memory import keep_freed_memory
 from activitynet.zoo import create_model
 from activitynet.zoo.info import count_macs
 

@@ -200,10 +200,10 @@ class Classifier(Learner):
             classifier = cls(card.architecture, card.classes, model_args=card.model_args, device=device)
             facts = ("metrics", "training_data", "skipped", "licence", "recipe")
             classifier._card_facts = {name: getattr(card, name) for name in facts}
+            classifier.unknown_below = card.unknown_below
         else:
             classifier = cls("ensemble", card.classes, device=device)
         classifier.temperature = card.temperature
-        classifier.unknown_below = getattr(card, "unknown_below", 0.0)
         classifier._take(model, preprocess)
         return classifier
 

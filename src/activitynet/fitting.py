@@ -28,6 +28,8 @@ from activitynet.evaluation import (
     score,
 )
 from activitynet.inference import device_of, forward_dataset
+from activitynet.inference.devices import usable_cores
+from activitynet.inference.memory import keep_freed_memory
 from activitynet.training import (
     Callback,
     Event,
@@ -44,7 +46,6 @@ from activitynet.training.checkpoint import has_checkpoint
 from activitynet.training.distill import load_teachers
 from activitynet.training.loop import Keep
 from activitynet.training.lr_find import LearningRates, find_learning_rate
-from activitynet.training.memory import keep_freed_memory
 from activitynet.training.memory_fit import auto_accumulate
 from activitynet.training.step import Teach
 
@@ -52,8 +53,8 @@ _log = logging.getLogger(__name__)
 
 
 def default_workers() -> int:
-    """Return how many processes load photos unless told: half the cores, at least one, at most eight."""
-    return min(8, max(1, (os.cpu_count() or 1) // 2))
+    """Return how many processes load photos unless told: half the usable cores, from one to eight."""
+    return min(8, max(1, usable_cores() // 2))
 
 
 def settle_recipe(

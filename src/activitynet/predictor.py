@@ -35,7 +35,7 @@ from activitynet.inference import (
     device_of,
     stream_predictions,
 )
-from activitynet.training.memory import keep_freed_memory
+from activitynet.inference.memory import keep_freed_memory
 
 _log = logging.getLogger(__name__)
 

@@ -154,7 +154,7 @@ def test_photos_before_an_error_are_printed(
 def test_an_unknown_photo_is_not_named(
     classifier: type[FakeClassifier], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    classifier.predictions = (dataclasses.replace(GOOD, label=None, unknown=True),)
+    classifier.predictions = (dataclasses.replace(GOOD, label=None),)
     assert run(["predict", "a", "--weights", "w", "--unknown-below", "0.8"]) == 0
     assert capsys.readouterr().out.splitlines()[1].split()[2:5] == ["unknown", "–", "perhaps"]
     assert classifier.unknown_below == 0.8

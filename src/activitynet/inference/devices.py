@@ -30,3 +30,10 @@ def has_bf16(device: torch.device) -> bool:
             for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
         )
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

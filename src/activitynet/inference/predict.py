@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,6 +15,7 @@ from torch.utils.data import default_collate
 
 from activitynet.data.inputs import NamedPhoto, iter_photos
 from activitynet.errors import ActivityNetError, DataError, printable
+from activitynet.inference.devices import usable_cores
 from activitynet.inference.forward import forward_batches
 
 
@@ -30,7 +30,6 @@ class Prediction:
             read.
         top: The most probable classes with their probabilities, best first.
         error: Why the photo could not be read; `None` when it could.
-        unknown: No class is probable enough to be named.
     """
 
     source: str
@@ -38,7 +37,11 @@ class Prediction:
     probability: float | None
     top: tuple[tuple[str, float], ...] = ()
     error: str | None = None
-    unknown: bool = False
+
+    @property
+    def unknown(self) -> bool:
+        """Whether it could be read, and no class is probable enough to be named."""
+        return self.label is None and self.error is None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the prediction as plain JSON values."""
@@ -93,7 +96,7 @@ def stream_predictions(
     items = _passed_over(iter_photos(photos, allow_urls=allow_urls), after)
     batch: list[tuple[str, Any]] = []
     readable = 0
-    for source, image in _decoded(items, preprocess, batch_size, workers or _cores()):
+    for source, image in _decoded(items, preprocess, batch_size, workers or usable_cores()):
         batch.append((source, image))
         readable += not isinstance(image, ActivityNetError)
         if readable == batch_size or len(batch) == 8 * batch_size:  # however many are broken
@@ -140,13 +143,6 @@ def _decoded(
         pool.shutdown(cancel_futures=True)
 
 
-def _cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _answers(  # noqa: PLR0917
     model: nn.Module,
     batch: list[tuple[str, Any]],
@@ -174,5 +170,4 @@ def _prediction(
     pairs: Iterable[tuple[float, int]] = zip(best.values.tolist(), best.indices.tolist(), strict=True)
     ranked = tuple((classes[index], probability) for probability, index in pairs)
     label, probability = ranked[0]
-    unknown = probability < unknown_below
-    return Prediction(source, None if unknown else label, probability, ranked, unknown=unknown)
+    return Prediction(source, label if probability >= unknown_below else None, probability, ranked)

@@ -9,7 +9,7 @@ import pytest
 _PROGRAM = """
 import resource, sys
 import torch
-from activitynet.training.memory import keep_freed_memory
+from activitynet.inference.memory import keep_freed_memory
 
 if sys.argv[1] == "kept":
     keep_freed_memory()

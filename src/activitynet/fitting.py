@@ -6,7 +6,7 @@ import functools
 import logging
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -133,36 +133,6 @@ def _teaching(model: nn.Module, data: PhotoData, preprocess: Preprocess, recipe:
     return teachers.loss if teachers is not None else None
 
 
-def score_photos(
-    model: nn.Module,
-    photos: Sequence[Photo],
-    preprocess: Callable[[Image.Image], Any],
-    classes: Sequence[str],
-    *,
-    batch_size: int = 64,
-    workers: int = 0,
-    shared: bool = False,
-) -> Scores:
-    """Score a model on labelled photos, in float32.
-
-    Args:
-        model: A zoo model with one output a class.
-        photos: What to score it on.
-        preprocess: What turns a photo into the model's input.
-        classes: Class names in the order of the outputs.
-        batch_size: Photos a forward pass.
-        workers: Processes that decode.
-        shared: Every process of a distributed run calls this at once, and computes a share.
-
-    Raises:
-        DataError: There are no photos.
-        ImageError: A photo cannot be read.
-    """
-    dataset = PhotoDataset(photos, preprocess)
-    logits, labels = forward_dataset(model, dataset, batch_size=batch_size, workers=workers, shared=shared)
-    return score(labels.numpy(), logits.argmax(dim=1).numpy(), classes)
-
-
 def fit_model(
     model: nn.Module,
     data: PhotoData,
@@ -205,9 +175,11 @@ def fit_model(
         _start_head(model, data, preprocess, recipe, workers)
 
     latest: list[Scores] = []
+    val = PhotoDataset(data.val, preprocess)
 
     def validate(candidate: nn.Module) -> Mapping[str, Any]:
-        scores = score_photos(candidate, data.val, preprocess, data.classes, workers=workers, shared=True)
+        logits, labels = forward_dataset(candidate, val, workers=workers, shared=True)
+        scores = score(labels.numpy(), logits.argmax(dim=1).numpy(), data.classes)
         latest[:] = [scores]
         return {
             **{name: getattr(scores, name) for name in ("macro_f1", "macro_f1_present", "accuracy")},

@@ -39,7 +39,9 @@ def test_reports_are_written_and_compared(
     for name, source in (("a", weights), ("b", mended)):
         report = tmp_path / name / "report"
         assert run(["evaluate", str(source), str(sample_data), "--report", str(report), "--json"]) == 0
-        printed = json.loads(capsys.readouterr().out)
+        captured = capsys.readouterr()
+        assert f"report: {report / 'report.html'}" in captured.err
+        printed = json.loads(captured.out)
         told = json.loads((report / "report.json").read_text("utf-8"))
         assert told["scores"] == printed
         assert (report / "report.html").is_file()

@@ -12,7 +12,7 @@ import pytest
 import activitynet
 from activitynet import weights
 from activitynet.cli.app import run
-from activitynet.errors import DataError
+from activitynet.errors import DataError, ModelError
 from activitynet.inference import Prediction, Tally
 
 GOOD = Prediction("a b.jpg", "running", 0.75, (("running", 0.75), ("walking", 0.25)))
@@ -135,6 +135,19 @@ def test_options_that_do_not_go_together(
 ) -> None:
     assert run(["predict", "a", "--weights", "w", *options]) == 2
     assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_what_cannot_be_is_said_before_a_table_begins(
+    classifier: type[FakeClassifier], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def predict(self: object, photos: object, **_: object) -> Iterator[Prediction]:
+        raise ModelError("unknown test-time augmentation 'flop'.")
+
+    monkeypatch.setattr(classifier, "predict", predict)
+    assert run(["predict", "a", "--weights", "w"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: unknown test-time")
 
 
 def test_photos_before_an_error_are_printed(

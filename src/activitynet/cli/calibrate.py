@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 import typer
 
 from activitynet.cli import options
-from activitynet.cli.output import print_json, printable
+from activitynet.cli.output import print_json
+from activitynet.errors import printable
 
 
 def calibrate(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Column
 
-from activitynet.cli.output import RowPrinter, print_json, printable
+from activitynet.cli.output import RowPrinter, print_json
+from activitynet.errors import printable
 
 
 def compare(
@@ -32,7 +34,7 @@ def compare(
 
     table = comparison_table([read_report(run) for run in runs])
     if report is not None:
-        write_comparison(report, table)
+        print(f"report: {printable(str(write_comparison(report, table)))}", file=sys.stderr)
     if as_json:
         print_json(table)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -46,7 +47,7 @@ def evaluate(
     scores = answers.scores()
     if report is not None:
         made = make_report(answers, name=weights, split=split, unknown_below=predictor.unknown_below)
-        write_report(report, made)
+        print(f"report: {printable(str(write_report(report, made)))}", file=sys.stderr)
     if as_json:
         print_json(scores.to_dict())
         return

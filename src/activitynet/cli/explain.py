@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from activitynet.cli import options
-from activitynet.cli.output import printable
+from activitynet.errors import printable
 
 
 def explain(

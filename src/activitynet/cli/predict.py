@@ -113,8 +113,6 @@ def predict(
         return _outcome(tally.failed, tally.kept + tally.predicted)
     classes = predictor.classes or ()
     top = min(top, len(classes))
-    show = _json if as_json else _csv_printer(top) if as_csv else _row_printer(classes, top)
-    seen = failed = 0
     found = predictor.predict(
         photos,
         top=top,
@@ -123,6 +121,8 @@ def predict(
         allow_urls=allow_urls,
         tta=tta or None,
     )
+    show = _json if as_json else _csv_printer(top) if as_csv else _row_printer(classes, top)
+    seen = failed = 0
     for prediction in found:
         show(prediction)
         seen += 1

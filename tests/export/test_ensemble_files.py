@@ -16,7 +16,7 @@ from activitynet import Classifier, Ensemble, create_model
 from activitynet.cli.app import run
 from activitynet.data.preprocess import Preprocess
 from activitynet.errors import ModelError, WeightsError
-from activitynet.export import FORMATS, Contents
+from activitynet.export import FORMATS, Contents, openvino_core
 from activitynet.inference import TTA
 from activitynet.weights import Card, EnsembleCard, Stages
 
@@ -85,9 +85,7 @@ def alone(path: Path, photos: list[np.ndarray]) -> np.ndarray:
             [session.run(["probabilities"], {"images": photo[None]})[0] for photo in photos]
         )
     if path.suffix == ".xml":
-        import openvino
-
-        compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        compiled = openvino_core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         return np.concatenate([compiled({"images": photo[None]})["probabilities"] for photo in photos])
     module = torch.export.load(path).module()
     return np.concatenate([module(torch.from_numpy(photo)[None]).detach().numpy() for photo in photos])

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -66,6 +68,27 @@ def test_every_engine_gives_the_networks_answers(
         found = answers(rough, photos)
         np.testing.assert_allclose(found, expected, atol=0.03)
         assert not np.allclose(found, expected, atol=1e-7)
+
+
+_SIGNALLED = """
+import os, signal, sys, threading
+from activitynet import Classifier
+
+signal.signal(signal.SIGINT, lambda *_: print("handled"))
+loaded = [Classifier.load(sys.argv[1], engine="openvino")]
+elsewhere = threading.Thread(target=loaded.clear)  # as the garbage collector may
+elsewhere.start()
+elsewhere.join()
+os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no such signals here")
+def test_a_signal_is_handled_after_an_engine_has_ended_in_another_thread(files: dict[str, Path]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _SIGNALLED, files["openvino"]], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
 
 
 @pytest.mark.parametrize(

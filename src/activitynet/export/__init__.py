@@ -5,7 +5,7 @@ from activitynet.export.extras import installed, need
 from activitynet.export.files import FORMATS, Format, export_model, is_exported
 from activitynet.export.fold import fold_batch_norms
 from activitynet.export.graph import LOGITS, network_graph, pixel_names, read_onnx
-from activitynet.export.openvino_file import read_openvino
+from activitynet.export.openvino_file import openvino_core, read_openvino
 
 __all__ = [
     "FORMATS",
@@ -18,6 +18,7 @@ __all__ = [
     "is_exported",
     "need",
     "network_graph",
+    "openvino_core",
     "pixel_names",
     "read_onnx",
     "read_openvino",

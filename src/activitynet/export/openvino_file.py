@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,24 @@ from activitynet.export.extras import need
 from activitynet.export.graph import LOGITS, PIXELS, PREPROCESS, pixel_names
 
 
+def openvino_core() -> Any:
+    """Return this process's one ``openvino.Core``, which is never given up.
+
+    Compiling for a CPU gives the thread an alternate signal stack. A core that ends in another thread (wherever
+    the garbage collector happens to run) frees it and leaves it set: the next signal, Ctrl-C or the end of a
+    child, is then a segmentation fault.
+
+    Raises:
+        ModelError: OpenVINO is missing.
+    """
+    return _core(need("openvino"))
+
+
+@functools.cache
+def _core(openvino: Any) -> Any:
+    return openvino.Core()
+
+
 def write_openvino(graph: bytes, contents: Contents, path: Path) -> None:
     """Write an ONNX graph as ``path`` (``.xml``) and the ``.bin`` beside it.
 
@@ -22,7 +41,7 @@ def write_openvino(graph: bytes, contents: Contents, path: Path) -> None:
         StorageError: The files cannot be written.
     """
     openvino: Any = need("openvino")
-    model = openvino.Core().read_model(graph)
+    model = openvino_core().read_model(graph)
     for key, text in contents.to_metadata().items():
         model.set_rt_info(text, [key])
     with tempfile.TemporaryDirectory() as folder:
@@ -57,7 +76,7 @@ def read_openvino(path: Path) -> tuple[Any, Contents]:
         if not file.is_file():
             raise WeightsError(f"there is no file {str(file)!r}. A model for OpenVINO is an .xml and a .bin.")
     try:
-        whole = openvino.Core().read_model(path)
+        whole = openvino_core().read_model(path)
     except Exception as error:  # a file from elsewhere can be wrong in any way
         raise WeightsError(f"{str(path)!r} is not an OpenVINO model. Copy or export it again.") from error
 

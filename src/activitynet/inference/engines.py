@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from activitynet.data.views import Images, looks_of
 from activitynet.errors import ModelError, WeightsError
-from activitynet.export import LOGITS, fold_batch_norms, need, pixel_names
+from activitynet.export import LOGITS, fold_batch_norms, need, openvino_core, pixel_names
 from activitynet.inference.devices import has_bf16
 
 Precision: TypeAlias = Literal["fp32", "bf16"]
@@ -106,8 +106,7 @@ class OpenVinoEngine(Engine):
 
     def __init__(self, network: Any, num_classes: int, precision: Precision | None = None) -> None:
         super().__init__()
-        openvino: Any = need("openvino")
-        core = openvino.Core()
+        core = openvino_core()
         if precision is None:
             precision = "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "fp32"
         self.description = f"openvino {precision}"

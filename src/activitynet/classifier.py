@@ -124,6 +124,7 @@ class Classifier(Learner):
         training_data: str | None = None,
         licence: str | None = None,
         scores: Scores | None = None,
+        half: bool = False,
     ) -> Path:
         """Write a weights folder that `Classifier.load` reads.
 
@@ -133,12 +134,14 @@ class Classifier(Learner):
             licence: Under which licence the weights may be used. `None` keeps what is known.
             scores: What `evaluate` measured, for the card and its page, with the confusion matrix as a
                 picture. `None` keeps what is known.
+            half: Keep float16: half the bytes, rounded.
 
         Returns:
             The folder.
 
         Raises:
             ModelError: There are no weights yet, or the network was not made by `create_model`.
+            WeightsError: The weights hold numbers that are not finite.
             StorageError: The folder cannot be written.
         """
         facts = dict(self._card_facts)
@@ -148,7 +151,8 @@ class Classifier(Learner):
             facts["licence"] = licence
         if scores is not None:
             facts["metrics"] = {**facts.get("metrics", {}), **card_scores(scores)}
-        save_weights(folder, self._ready()[0], self._card(facts), picture=confusion_picture(scores))
+        picture = confusion_picture(scores)
+        save_weights(folder, self._ready()[0], self._card(facts), half=half, picture=picture)
         return Path(folder)
 
     @classmethod

@@ -25,6 +25,7 @@ class Publishable(Predictor):
         training_data: str | None = None,
         licence: str | None = None,
         scores: Scores | None = None,
+        half: bool = False,
     ) -> Path:
         """Write the weights, and what is known of them."""
 

@@ -92,6 +92,35 @@ def test_a_model_comes_back_bit_by_bit(name: str, tmp_path: Path) -> None:
         assert torch.equal(found(photos), model.eval()(photos))
 
 
+@pytest.mark.parametrize("name", [*list_models("test_*"), "timm/test_vit"])
+def test_half_the_bytes_come_back_rounded_and_are_written_the_same_again(name: str, tmp_path: Path) -> None:
+    model, card = made(name)
+    save_weights(tmp_path / "full", model, card)
+    save_weights(tmp_path / "half", model, card, half=True)
+    stored = safetensors.torch.load_file(tmp_path / "half" / "model.safetensors")
+    found, found_card = load_weights(tmp_path / "half")
+    for key, tensor in model.state_dict().items():
+        kept = found.state_dict()[key]
+        assert kept.dtype == tensor.dtype
+        if tensor.is_floating_point():
+            assert stored[key].dtype == torch.float16
+            assert torch.equal(kept, tensor.half().float())
+        else:
+            assert torch.equal(kept, tensor)
+    sizes = [(tmp_path / kind / "model.safetensors").stat().st_size for kind in ("half", "full")]
+    assert sizes[0] < 0.75 * sizes[1]
+    assert save_weights(tmp_path / "again", found, found_card, half=True).sha256 == found_card.sha256
+
+
+def test_a_number_too_large_for_half_is_named(tmp_path: Path) -> None:
+    model, card = made()
+    next(model.parameters()).data.flatten()[0] = 70_000.0
+    save_weights(tmp_path / "full", model, card)
+    with pytest.raises(WeightsError, match=r"holds numbers that are not finite in float16"):
+        save_weights(tmp_path / "half", model, card, half=True)
+    assert not (tmp_path / "half").exists()
+
+
 def test_swapped_class_names_are_refused_even_where_the_card_agrees_with_itself(saved: Path) -> None:
     edit_card(saved, classes=[CLASSES[1], CLASSES[0], CLASSES[2]])
     with pytest.raises(WeightsError, match=r"classes that .* names are not those of its card"):
@@ -140,7 +169,7 @@ def test_a_model_that_is_not_what_its_card_says_is_not_written(tmp_path: Path) -
         ),
         (model, dataclasses.replace(card, architecture="test_resnet"), "unknown model 'test_resnet'"),
         (model, dataclasses.replace(card, architecture="test_efficientnet_se"), "missing .*unknown"),
-        (made()[0].half(), card, "float16 .* instead of float32"),
+        (made()[0].double(), card, "float64 .* instead of float32"),
         (nn.Sequential(model), card, "missing .* unknown \\('0\\."),
     ]
     for wrong, its_card, message in cases:
@@ -173,7 +202,7 @@ def test_tensors_that_do_not_fit_are_named(saved_once: Path, tmp_path: Path) -> 
         (lambda tensors: tensors.pop(first), f"1 missing \\('{first}'\\)"),
         (lambda tensors: tensors.update(alien=torch.ones(1)), "1 unknown \\('alien'\\)"),
         (lambda tensors: change(tensors, lambda tensor: tensor[None]), f"'{first}' is float32 \\(1,"),
-        (lambda tensors: change(tensors, torch.Tensor.half), f"'{first}' is float16 .* instead of float32"),
+        (lambda tensors: change(tensors, torch.Tensor.double), f"'{first}' is float64 .* instead of float32"),
         (lambda tensors: change(tensors, lambda tensor: tensor * float("inf")), f"'{first}'.*not finite"),
         (dict.clear, r"missing \('.*', '.*', '.*', …\)"),
     ]

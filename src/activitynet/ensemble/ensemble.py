@@ -189,6 +189,7 @@ class Ensemble(nn.Module, Publishable):
         training_data: str | None = None,
         licence: str | None = None,
         scores: Scores | None = None,
+        half: bool = False,
     ) -> Path:
         """Write a folder that `Ensemble.load` reads: a card, and one weights folder a member.
 
@@ -198,6 +199,7 @@ class Ensemble(nn.Module, Publishable):
             licence: Under which licence the weights may be used. `None` keeps what is known.
             scores: What `evaluate` measured, for the card and its page, with the confusion matrix as a
                 picture. `None` keeps what is known.
+            half: Keep float16: half the bytes, rounded.
 
         Returns:
             The folder.
@@ -213,7 +215,7 @@ class Ensemble(nn.Module, Publishable):
             metrics=card.metrics if scores is None else {**card.metrics, **card_scores(scores)},
         )
         members = list(zip(self.members, self.cards, strict=True))
-        save_ensemble(folder, members, card, picture=confusion_picture(scores))
+        save_ensemble(folder, members, card, half=half, picture=confusion_picture(scores))
         return Path(folder)
 
     @classmethod

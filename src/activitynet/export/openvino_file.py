@@ -18,8 +18,8 @@ from activitynet.export.graph import LOGITS, PIXELS, PREPROCESS, pixel_names
 def openvino_core() -> Any:
     """Return this process's one ``openvino.Core``, which is never given up.
 
-    Compiling for a CPU gives the thread an alternate signal stack. A core that ends in another thread (wherever
-    the garbage collector happens to run) frees it and leaves it set: the next signal, Ctrl-C or the end of a
+    Compiling for a CPU gives the thread an alternate signal stack. A core that ends in another thread
+    (wherever the garbage collector runs) frees it and leaves it set: the next signal, Ctrl-C or the end of a
     child, is then a segmentation fault.
 
     Raises:

@@ -30,6 +30,7 @@ def save_ensemble(
     members: Sequence[tuple[nn.Module, Card]],
     card: EnsembleCard,
     *,
+    half: bool = False,
     picture: bytes | None = None,
 ) -> EnsembleCard:
     """Write an ensemble's members, its card and a page about it, all or nothing.
@@ -39,6 +40,7 @@ def save_ensemble(
             is refused.
         members: Models with their cards, in the order of the ensemble's.
         card: What it is. The members' ``sha256`` and ``library_version`` are filled in.
+        half: As for `activitynet.weights.save_weights`.
         picture: Its confusion matrix, as a PNG, for the page.
 
     Returns:
@@ -57,7 +59,7 @@ def save_ensemble(
     with atomic.replaced_folder(folder) as new:
         written = []
         for entry, (model, member) in zip(card.members, members, strict=True):
-            saved = save_weights(new / entry.folder, model, member)
+            saved = save_weights(new / entry.folder, model, member, half=half)
             written.append(dataclasses.replace(entry, sha256=saved.sha256))
         card = dataclasses.replace(card, members=tuple(written), library_version=__version__)
         atomic.write_text(new / CARD, card.to_json())

@@ -31,7 +31,12 @@ _NAMED = 3  # tensors of each kind that one message names
 
 
 def save_weights(
-    folder: str | os.PathLike[str], model: nn.Module, card: Card, *, picture: bytes | None = None
+    folder: str | os.PathLike[str],
+    model: nn.Module,
+    card: Card,
+    *,
+    half: bool = False,
+    picture: bytes | None = None,
 ) -> Card:
     """Write a model's tensors, its card and a page about it, all or nothing.
 
@@ -40,6 +45,7 @@ def save_weights(
             refused.
         model: The model, on any device. Its tensors are checked against the card first.
         card: What it is. ``sha256`` and ``library_version`` are filled in.
+        half: Write float16 instead of float32: half the bytes. What is loaded again differs by the rounding.
         picture: Its confusion matrix, as a PNG, for the page. Nothing needs it to load the weights.
 
     Returns:
@@ -53,11 +59,14 @@ def save_weights(
     _check_place(folder)
     tensors = model.state_dict()
     _check_fit(card, tensors, f"the model to be saved in {str(folder)!r}")
+    if half:
+        single = {name: tensor for name, tensor in tensors.items() if tensor.dtype == torch.float32}
+        tensors = {**tensors, **{name: tensor.half() for name, tensor in single.items()}}
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise WeightsError(
                 f"tensor {name!r} of the model to be saved in {str(folder)!r} holds numbers that are not "
-                f"finite. The training diverged: lower the learning rate."
+                f"finite{' in float16' if half else ''}. The training diverged: lower the learning rate."
             )
     with atomic.replaced_folder(folder) as new:
         sha256 = save_tensors(new / TENSORS, tensors, metadata=_header(card))
@@ -139,8 +148,9 @@ def tensor_bytes(card: Card, where: str) -> tuple[int, int]:
         WeightsError: The card's model cannot be made.
     """
     tensors = _built(card, where, sketched_for=_MOST_TENSORS).state_dict()
-    least = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-    return least, least + MAX_BYTES + _MOST_HEADER_BYTES * len(tensors)
+    most = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    least = sum(tensor.numel() * _stored_least(tensor) for tensor in tensors.values())
+    return least, most + MAX_BYTES + _MOST_HEADER_BYTES * len(tensors)
 
 
 def _header(card: Card) -> dict[str, str]:
@@ -211,7 +221,7 @@ def _check_fit(card: Card, found: Mapping[str, torch.Tensor], where: str) -> Non
     unlike = [
         f"{name!r} is {_described(found[name])} instead of {_described(tensor)}"
         for name, tensor in expected.items()
-        if name in found and _described(found[name]) != _described(tensor)
+        if name in found and not _holds(found[name], tensor)
     ]
     faults = [
         f"{len(group)} {kind} ({', '.join(group[:_NAMED])}{', …' if len(group) > _NAMED else ''})"
@@ -223,6 +233,17 @@ def _check_fit(card: Card, found: Mapping[str, torch.Tensor], where: str) -> Non
             f"{where} does not fit {card.architecture!r} with {len(card.classes)} classes; tensors: "
             f"{'; '.join(faults)}. Use the card and the tensors that belong together."
         )
+
+
+def _holds(found: torch.Tensor, tensor: torch.Tensor) -> bool:
+    """Tell whether a file's tensor has a model's shape, and its type or float16 for float32."""
+    stored_half = found.dtype == torch.float16 and tensor.dtype == torch.float32
+    return found.shape == tensor.shape and (found.dtype == tensor.dtype or stored_half)
+
+
+def _stored_least(tensor: torch.Tensor) -> int:
+    """Return the fewest bytes that an element of a model's tensor takes in a file."""
+    return 2 if tensor.dtype == torch.float32 else tensor.element_size()
 
 
 def _described(tensor: torch.Tensor) -> str:

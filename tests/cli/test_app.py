@@ -152,7 +152,7 @@ def test_a_reader_that_has_gone_is_no_fault(program: str) -> None:
     )
     os.close(writing)
     os.close(reading)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=240)
     assert process.returncode == 141, said
     assert said == b""
 

@@ -313,7 +313,7 @@ def test_two_processes_share_a_folder_while_others_are_killed(tmp_path: Path) ->
         victim.communicate()
         kills += 1
     for process in lasting:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=240)
         assert (out, process.returncode) == ("done\n", 0)
         assert len(err.splitlines()) <= 1  # said once, if at all
         assert err == "" or "is full" in err

@@ -256,7 +256,7 @@ def test_a_full_disk_is_told(
     ready: Loopback, files: dict[str, bytes], child: Callable[..., subprocess.Popen[str]]
 ) -> None:
     started = child(limit=len(files["model.safetensors"]) // 2)
-    _, errors = started.communicate(timeout=60)
+    _, errors = started.communicate(timeout=240)
     assert started.returncode == 2, errors
     assert re.search(r"error: cannot get 'model\.safetensors'.*File too large.*HF_HOME", errors)
     nothing_is_broken(ready, files)
@@ -268,7 +268,7 @@ def test_two_processes_pull_at_once(
 ) -> None:
     both = [child(), child()]
     for started in both:
-        out, errors = started.communicate(timeout=60)
+        out, errors = started.communicate(timeout=240)
         assert started.returncode == 0, errors
         assert {file.name: file.read_bytes() for file in Path(out.strip()).iterdir()} == files
     nothing_is_broken(ready, files)
@@ -288,14 +288,14 @@ def test_a_read_only_cache_serves_what_it_has_and_refuses_the_rest(
 ) -> None:
     change_mode(0o555)
     started = child()
-    _, errors = started.communicate(timeout=60)
+    _, errors = started.communicate(timeout=240)
     assert started.returncode == 2, errors
     assert re.search(r"error: cannot get 'config\.json'.*Permission denied.*HF_HOME", errors), errors
     change_mode(0o755)
     nothing_is_broken(ready, files)
     change_mode(0o555)
     started = child()
-    out, errors = started.communicate(timeout=60)
+    out, errors = started.communicate(timeout=240)
     assert started.returncode == 0, errors
     assert Path(out.strip()).is_dir()
     change_mode(0o755)

@@ -233,7 +233,7 @@ def test_broken_photos_are_left_out_by_name(
     assert all(line["error"] for line in lines)
     card = json.loads((tmp_path / "run/model/config.json").read_text())
     assert card["skipped"] == {"train": 2, "val": 1}
-    assert card["training_data"].startswith("12 photos")
+    assert card["training_data"] == "12 photos in 2 classes. Too few to learn: green (6), red (6)."
     assert "Unreadable photos left out: 3" in (tmp_path / "run/model/README.md").read_text()
     saved = Classifier.load(tmp_path / "run/model").save(tmp_path / "again", licence="MIT")
     assert json.loads((saved / "config.json").read_text())["skipped"] == {"train": 2, "val": 1}

@@ -6,6 +6,7 @@ import functools
 import logging
 import math
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -50,6 +51,8 @@ from activitynet.training.memory_fit import auto_accumulate
 from activitynet.training.step import Teach
 
 _log = logging.getLogger(__name__)
+
+_FEW = 10  # photos of a class that say nothing about it
 
 
 def default_workers() -> int:
@@ -217,11 +220,11 @@ def fit_model(
 
 def card_facts(data: PhotoData, entry: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
     """Return what a run adds to a card: an epoch's scores, with their split, its photos and its recipe."""
-    learned = {photo.label for photo in data.train}
-    absent = [name for label, name in enumerate(data.classes) if label not in learned]
-    text = f"{len(data.train)} photos in {len(learned)} classes."
-    if absent:
-        text += f" None of: {', '.join(absent)}."
+    counts = Counter(photo.label for photo in data.train)
+    text = f"{len(data.train)} photos in {len(counts)} classes."
+    few = [(name, counts[label]) for label, name in enumerate(data.classes) if counts[label] < _FEW]
+    if few:
+        text += f" Too few to learn: {', '.join(f'{name} ({count})' for name, count in few)}."
     scores = {name: entry[name] for name in ("macro_f1", "macro_f1_present", "accuracy")}
     return {
         "metrics": {"split": f"val ({len(data.val)} photos)", **scores},

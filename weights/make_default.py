@@ -13,14 +13,18 @@ import tempfile
 from pathlib import Path
 
 from activitynet import Classifier
-from activitynet.weights import DEFAULT, find_weights, read_card
+from activitynet.data.opening import open_data
+from activitynet.fitting import training_text
+from activitynet.weights import DEFAULT, find_weights
 
-TRAINING_DATA = """\
-Of public data sets: HAR (Kaggle), Flickr8k, 22 Types of Sports, IdenProf, free-exercise-db, a helmet set and \
-one of musical instruments; labels partly made by rules and weeded by eye, about one in ten wrong in some \
-classes. Sources are tied to classes: walking and winter activities come only from Flickr8k, home repair only \
-from IdenProf, fishing and hunting is nearly all sport shooting, transportation nearly all motorcycles. \
-Begun from timm's tf_efficientnet_lite0 (ImageNet-1k, Apache-2.0)."""
+TRAINING_DATA = (
+    "Of public data sets: HAR (Kaggle), Flickr8k, 22 Types of Sports, IdenProf, free-exercise-db, a helmet "
+    "set and one of musical instruments; labels partly made by rules and weeded by eye, about one in ten "
+    "wrong in some classes. Sources are tied to classes: walking and winter activities come only from "
+    "Flickr8k, home repair only from IdenProf, fishing and hunting is nearly all sport shooting, "
+    "transportation nearly all motorcycles. Begun from timm's tf_efficientnet_lite0 (ImageNet-1k, "
+    "Apache-2.0)."
+)
 LICENCE = "research-only: trained on photos for non-commercial research, some of unknown licence"
 
 
@@ -33,12 +37,13 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         rounded = Classifier.load(options.weights).save(Path(folder) / "rounded", half=True)
-        classifier, learned_from = Classifier.load(rounded), read_card(rounded).training_data
-    found = classifier.calibrate(options.data)
-    scores = classifier.evaluate(options.data)
-    about = f"{learned_from} {TRAINING_DATA}"
+        classifier = Classifier.load(rounded)
+    photos = open_data(options.data, classes=classifier.classes)
+    found = classifier.calibrate(photos)
+    scores = classifier.evaluate(photos)
+    about = f"{training_text(photos)} {TRAINING_DATA}"
     classifier.save(options.to, half=True, training_data=about, licence=LICENCE, scores=scores)
-    print(scores)
+    print(scores.summary())
     print(f"temperature {found.temperature:.3f}; ECE on halves not fitted to {found.ece_held_out:.4f}")
     print(f"{options.to}: {sum(file.stat().st_size for file in options.to.iterdir()):,} bytes")
 

@@ -31,7 +31,7 @@ from activitynet.inference import (
 from activitynet.learner import Learner
 from activitynet.predictor import Data
 from activitynet.publishable import confusion_picture
-from activitynet.weights import Card, EnsembleCard, find_weights, load_weights, save_weights
+from activitynet.weights import DEFAULT, Card, EnsembleCard, find_weights, load_weights, save_weights
 from activitynet.zoo.info import count_macs
 
 __all__ = ["Classifier", "Prediction"]
@@ -158,21 +158,22 @@ class Classifier(Learner):
     @classmethod
     def load(
         cls,
-        source: str | os.PathLike[str],
+        source: str | os.PathLike[str] = DEFAULT,
         *,
         device: str | None = None,
         engine: EngineName | None = None,
         precision: Precision | None = None,
     ) -> Classifier:
-        """Read weights: a folder's, released ones, those of a repository on the Hub, or an exported file.
+        """Read weights: the package's own, a folder's, released ones, a Hub repository's, an exported file.
 
         With an engine the classifier predicts and evaluates only, and faster; its probabilities then agree
         with the network's to about 1e-5 in float32, and to about 1e-2 in bfloat16.
 
         Args:
-            source: A folder that `save` or a run wrote; a file that ends in ``.onnx`` or ``.xml``; a name of
-                ``list_models(pretrained=True)``; or a repository, ``"org/name"`` or ``"org/name@revision"``.
-                See `activitynet.weights.find_weights`.
+            source: ``"default"``, the small model that comes with the package; a folder that `save` or a run
+                wrote; a file that ends in ``.onnx`` or ``.xml``; a name of ``list_models(pretrained=True)``;
+                or a repository, ``"org/name"`` or ``"org/name@revision"``. See
+                `activitynet.weights.find_weights`.
             device: As for the class.
             engine: What to run on: ``"torch"``, ``"onnxruntime"``, ``"openvino"``, or ``"auto"``, which tries
                 those that are installed, takes the fastest and logs which. `None` keeps a folder's network as

@@ -220,19 +220,24 @@ def fit_model(
 
 def card_facts(data: PhotoData, entry: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
     """Return what a run adds to a card: an epoch's scores, with their split, its photos and its recipe."""
+    scores = {name: entry[name] for name in ("macro_f1", "macro_f1_present", "accuracy")}
+    return {
+        "metrics": {"split": f"val ({len(data.val)} photos)", **scores},
+        "training_data": training_text(data),
+        "skipped": count_skipped(data.skipped),
+        "licence": "unknown",
+        "recipe": recipe.to_dict(),
+    }
+
+
+def training_text(data: PhotoData) -> str:
+    """Return what a card says of the photos that were learned from, and of classes that had too few."""
     counts = Counter(photo.label for photo in data.train)
     text = f"{len(data.train)} photos in {len(counts)} classes."
     few = [(name, counts[label]) for label, name in enumerate(data.classes) if counts[label] < _FEW]
     if few:
         text += f" Too few to learn: {', '.join(f'{name} ({count})' for name, count in few)}."
-    scores = {name: entry[name] for name in ("macro_f1", "macro_f1_present", "accuracy")}
-    return {
-        "metrics": {"split": f"val ({len(data.val)} photos)", **scores},
-        "training_data": text,
-        "skipped": count_skipped(data.skipped),
-        "licence": "unknown",
-        "recipe": recipe.to_dict(),
-    }
+    return text
 
 
 def card_scores(scores: Scores) -> dict[str, Any]:

@@ -15,11 +15,8 @@ from activitynet.errors import printable
 def explain(
     *,
     photo: Annotated[str, typer.Argument(metavar="PHOTO", help="One photo.")],
-    weights: Annotated[
-        str,
-        typer.Option(metavar="WEIGHTS", help="Weights folder, such as RUN/model; or org/name on the Hub."),
-    ],
     to: Annotated[Path, typer.Option("--to", metavar="FILE.png", help="Where to write the overlay.")],
+    weights: options.DefaultWeights = "default",
     label: Annotated[
         str | None,
         typer.Option(metavar="CLASS", help="The class to explain.", show_default="the most probable one"),

@@ -82,7 +82,17 @@ Weights: TypeAlias = Annotated[
     str,
     typer.Argument(
         metavar="WEIGHTS",
-        help="Weights folder, such as RUN/model; org/name on the Hub; or an exported file.",
+        help="Weights folder, such as RUN/model; org/name on the Hub; an exported file; or default, the "
+        "model that comes with the package.",
+    ),
+]
+DefaultWeights: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--weights",
+        metavar="WEIGHTS",
+        help="Weights folder, such as RUN/model; org/name on the Hub; or an exported .onnx or .xml file.",
+        show_default="the model that comes with the package",
     ),
 ]
 Cascade: TypeAlias = Annotated[

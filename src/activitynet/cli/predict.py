@@ -28,13 +28,7 @@ _Print = Callable[["activitynet.Prediction"], None]
 def predict(
     *,
     photos: Annotated[list[str], typer.Argument(metavar="PHOTO", help="Photos, folders or globs.")],
-    weights: Annotated[
-        str,
-        typer.Option(
-            metavar="WEIGHTS",
-            help="Weights folder, such as RUN/model; org/name on the Hub; or an exported .onnx or .xml file.",
-        ),
-    ],
+    weights: options.DefaultWeights = "default",
     engine: options.EngineName = None,
     cascade: options.Cascade = False,
     tta: options.Tta = None,

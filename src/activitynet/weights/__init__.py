@@ -3,12 +3,13 @@
 from activitynet.weights.card import Card
 from activitynet.weights.ensemble_card import Averaging, EnsembleCard, Member, Stages
 from activitynet.weights.ensemble_store import is_ensemble, load_members, read_ensemble_card, save_ensemble
-from activitynet.weights.finding import find_weights
+from activitynet.weights.finding import DEFAULT, find_weights
 from activitynet.weights.inventory import KnownWeights, list_weights
 from activitynet.weights.sharing import pull_weights, push_weights
 from activitynet.weights.store import load_weights, read_card, save_weights
 
 __all__ = [
+    "DEFAULT",
     "Averaging",
     "Card",
     "EnsembleCard",

@@ -1,4 +1,4 @@
-"""Weights by whatever name: a folder, released weights, or a repository on the Hub."""
+"""Weights by whatever name: those of the package, a folder, released ones, or a repository on the Hub."""
 
 from __future__ import annotations
 
@@ -13,14 +13,20 @@ from activitynet.weights.card import Card
 from activitynet.weights.card_fields import MAX_BYTES
 from activitynet.weights.store import CARD, PAGE, TENSORS, tensor_bytes
 
+DEFAULT = "default"
+"""The name of the small model that comes with the package."""
+
+_DEFAULT_FOLDER = Path(__file__).with_name("default")
+
 
 def find_weights(source: str | os.PathLike[str]) -> Path:
     """Return the folder that a name of weights stands for, downloaded first where it has to be.
 
     Args:
-        source: In this order: a folder that exists; the name of released weights; a repository on the Hub,
-            ``org/name`` or ``org/name@revision``, which the folder of ``ACTIVITYNET_WEIGHTS`` may hold as
-            well. A name whose first part is a folder here is never looked for on the Hub, unless it has a
+        source: In this order: ``"default"``, the model that comes with the package (``"./default"`` is a
+            folder of that name); a folder that exists; the name of released weights; a repository on the
+            Hub, ``org/name`` or ``org/name@revision``, which the folder of ``ACTIVITYNET_WEIGHTS`` may hold
+            as well. A name whose first part is a folder here is never looked for on the Hub, unless it has a
             revision.
 
     Returns:
@@ -31,6 +37,8 @@ def find_weights(source: str | os.PathLike[str]) -> Path:
         HubError: The Hub cannot be reached, refuses, or has no such repository.
         StorageError: The Hub's cache cannot be written.
     """
+    if source == DEFAULT:
+        return _DEFAULT_FOLDER
     folder = Path(source)
     if not isinstance(source, str) or folder.is_dir():
         return folder

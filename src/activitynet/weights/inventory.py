@@ -1,4 +1,4 @@
-"""Which weights there are: released ones, and what the Hub's cache holds."""
+"""Which weights there are: the package's, released ones, and what the Hub's cache holds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from huggingface_hub.errors import CacheNotFound
 from activitynet import hub
 from activitynet.errors import WeightsError
 from activitynet.weights.any_card import any_card
-from activitynet.weights.store import CARD
+from activitynet.weights.finding import DEFAULT, find_weights
+from activitynet.weights.store import CARD, read_card
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +21,7 @@ class KnownWeights:
 
     Attributes:
         name: What `find_weights` takes.
-        source: Where they come from: ``org/name@commit``, or a folder of the mirror.
+        source: Where they come from: ``org/name@commit``, or a folder of the package or the mirror.
         classes: How many classes they tell apart.
         size: Bytes of their files.
         cached: Whether they load without a network.
@@ -36,7 +37,7 @@ class KnownWeights:
 
 
 def list_weights() -> list[KnownWeights]:
-    """List released weights, and then what else of this library's the Hub's cache holds.
+    """List the package's own weights, released ones, and what else of this library's the Hub's cache holds.
 
     Raises:
         WeightsError: The index of released weights is not valid.
@@ -44,7 +45,14 @@ def list_weights() -> list[KnownWeights]:
     releases = hub.list_releases()
     known = [_released(release) for release in releases]
     pinned = {str(release.reference) for release in releases}
-    return known + [entry for entry in _cached() if entry.source not in pinned]
+    return [_own(), *known] + [entry for entry in _cached() if entry.source not in pinned]
+
+
+def _own() -> KnownWeights:
+    folder = find_weights(DEFAULT)
+    card = read_card(folder)
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    return KnownWeights(DEFAULT, str(folder), len(card.classes), size, cached=True, licence=card.licence)
 
 
 def _released(release: hub.Release) -> KnownWeights:

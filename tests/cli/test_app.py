@@ -56,7 +56,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "said"),
     [
         (["evalute"], "evalute"),
-        (["predict", "a.jpg"], "--weights"),
+        (["explain", "a.jpg"], "--to"),
         (["predict", "--weights", "w"], "PHOTO"),
         (["predict", "a.jpg", "--weights", "w", "--json", "--csv"], "--json and --csv"),
         (["predict", "a.jpg", "--weights", "w", "--top", "0"], "--top"),

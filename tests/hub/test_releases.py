@@ -107,7 +107,7 @@ def test_released_weights_come_from_a_mirror(
     shutil.copytree(weights, mirror / "model")
     monkeypatch.setenv("ACTIVITYNET_WEIGHTS", str(mirror))
     assert fetch_release(find_release(NAME)) == mirror / "model"
-    (listed,) = list_weights()
+    _, listed = list_weights()  # the package's own first
     assert (listed.name, listed.source, listed.cached) == (NAME, str(mirror / "model"), True)
     data = bytearray((mirror / "model" / "model.safetensors").read_bytes())
     data[-1] ^= 1
@@ -124,13 +124,13 @@ def test_the_command_lists_them(
     released: Loopback, files: dict[str, bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["weights", "--json"]) == 0
-    (before,) = json.loads(capsys.readouterr().out)
+    own, before = json.loads(capsys.readouterr().out)
+    assert own["name"] == "default"
     assert (before["name"], before["cached"], before["classes"]) == (NAME, False, 3)
     assert before["size"] == sum(map(len, files.values()))
     find_weights(NAME)
     assert run(["weights", "--json"]) == 0
-    (after,) = json.loads(capsys.readouterr().out)
-    assert after == {**before, "cached": True}
+    assert json.loads(capsys.readouterr().out) == [own, {**before, "cached": True}]
     released.requests.clear()
     find_weights(NAME)
     assert released.requests == []

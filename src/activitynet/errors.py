@@ -34,6 +34,10 @@ class TrainingError(ActivityNetError):
     """A training run cannot start or go on."""
 
 
+class DemoError(ActivityNetError):
+    """The demo's page cannot be served: a bad bound, a taken address, or packages that are missing."""
+
+
 class StorageError(ActivityNetError):
     """A file or folder cannot be written: no permission, no space, something in the way."""
 

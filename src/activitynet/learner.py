@@ -83,6 +83,11 @@ class Learner(Publishable):
         """
         return self._ready()[0]
 
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Scores of the weights with the split they were measured on, and how they were calibrated."""
+        return dict(self._card_facts.get("metrics", {}))
+
     def _take(self, model: nn.Module, preprocess: Preprocess | Views) -> None:
         if self.classes is not None and model.num_classes != len(self.classes):
             raise ModelError(

@@ -15,6 +15,7 @@ from activitynet import __version__
 from activitynet.cli.audit import audit
 from activitynet.cli.calibrate import calibrate
 from activitynet.cli.compare import compare
+from activitynet.cli.demo import demo
 from activitynet.cli.distill import distill
 from activitynet.cli.ensemble import ensemble, soup
 from activitynet.cli.evaluate import evaluate
@@ -78,6 +79,7 @@ _app.command("soup")(soup)
 _app.command("distill")(distill)
 _app.command("predict")(predict)
 _app.command("explain")(explain)
+_app.command("demo")(demo)
 _app.command("export")(export)
 _app.command("models")(models)
 _app.command("push")(push)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import base64
 import io
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from activitynet import atomic
 
-__all__ = ["picture", "readable", "thumbnail", "write_page"]
+if TYPE_CHECKING:
+    import jinja2
+
+__all__ = ["page_templates", "picture", "readable", "thumbnail", "write_page"]
 
 
 def write_page(path: str | os.PathLike[str], template: str, **values: Any) -> None:
@@ -25,17 +28,26 @@ def write_page(path: str | os.PathLike[str], template: str, **values: Any) -> No
     Raises:
         StorageError: The file cannot be written.
     """
+    atomic.write_text(path, readable(page_templates().get_template(template).render(values)))
+
+
+def page_templates(*packages: str) -> jinja2.Environment:
+    """Return the pages' templates, with autoescape.
+
+    Args:
+        packages: Further packages whose templates build on them.
+    """
     import jinja2  # noqa: PLC0415  slow to import, seldom needed
 
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("activitynet.pages", "."),
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(name, ".") for name in (*packages, __name__)]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters["percent"] = lambda share: f"{share:.0%}"
-    atomic.write_text(path, readable(environment.get_template(template).render(values)))
+    return environment
 
 
 def readable(value: Any) -> Any:

@@ -1,0 +1,61 @@
+"""`activitynet demo`: a page to try a model on."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from activitynet.cli import options
+from activitynet.errors import printable
+
+
+def demo(
+    *,
+    weights: Annotated[
+        str,
+        typer.Option(
+            metavar="WEIGHTS",
+            help="Weights folder, such as RUN/model; org/name on the Hub; or an exported .onnx or .xml file.",
+        ),
+    ],
+    engine: options.EngineName = None,
+    host: Annotated[
+        str, typer.Option(help="Where to listen; at 0.0.0.0, whoever reaches this machine can use the page.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0 takes a free one.")] = 7860,
+    open_browser: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open the page in a browser.")
+    ] = False,
+    unknown_below: Annotated[
+        float | None,
+        typer.Option(
+            metavar="P",
+            min=0,
+            max=1,
+            help="Call a photo unknown whose most probable class is less probable; the page can change it.",
+            show_default="as calibrated",
+        ),
+    ] = None,
+    max_mb: Annotated[
+        float, typer.Option(min=0.001, help="Most megabytes of one upload, all its photos together.")
+    ] = 64,
+    max_photos: Annotated[int, typer.Option(min=1, help="Most photos of one upload.")] = 100,
+    max_megapixels: Annotated[float, typer.Option(min=0.001, help="Most million pixels of a photo.")] = 64,
+) -> None:
+    """Serve a page to try a model on, until Ctrl-C: drop photos or use the camera."""
+    from activitynet.demo import Limits, serve  # noqa: PLC0415  --help needs no torch
+
+    limits = Limits(bytes=round(max_mb * 1e6), photos=max_photos, pixels=round(max_megapixels * 1e6))
+    serve(
+        options.load_predictor(weights, engine=engine, cascade=False),
+        name=weights,
+        host=host,
+        port=port,
+        limits=limits,
+        unknown_below=unknown_below,
+        open_browser=open_browser,
+        ready=lambda address: print(
+            f"{printable(weights)} answers at {address} until Ctrl-C ends it.", flush=True
+        ),
+    )

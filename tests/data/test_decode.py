@@ -114,6 +114,8 @@ def test_every_exif_orientation_is_set_upright(orientation: int) -> None:
     exif[0x0112] = orientation
     for image_format in ("JPEG", "PNG", "WEBP", "TIFF"):
         found = decode_image(encoded(stored, image_format, exif=exif))
+        again = decode_image(found)  # which is upright already
+        assert np.array_equal(np.asarray(again), np.asarray(found))
         assert found.size == (64, 32)
         difference = np.abs(np.asarray(found, dtype=int) - np.asarray(quadrants(), dtype=int))
         assert np.median(difference) <= 3, image_format

@@ -280,7 +280,11 @@ def _finish(image: Image.Image) -> Image.Image:
         image.load()
     orientation = _orientation(image)
     image = _to_rgb(image)
-    return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
+    if orientation not in _UPRIGHT:
+        return image
+    upright = image.transpose(_UPRIGHT[orientation])
+    upright.info = {}  # it says how to turn the photo, to whoever is handed it next
+    return upright
 
 
 @contextlib.contextmanager

@@ -46,16 +46,17 @@ def make_app(
         host: The name or address at which a server listens; requests to other names are refused.
     """
     page = _Page(predictor, name, limits or Limits(), unknown_below, open_to_others=not is_local(host))
-    return Starlette(
+    app = Starlette(
         routes=[
-            Route("/", page.show, methods=["GET"]),
-            Route("/", page.ask, methods=["POST"]),
+            Route("/", page.answer, methods=["GET", "POST"]),
             Route("/demo.css", _file("text/css", "pages/style.css", "demo/demo.css")),
             Route("/demo.js", _file("text/javascript", "demo/demo.js")),
         ],
         middleware=[Middleware(Guard, host=host)],
         exception_handlers={HTTPException: page.refuse, Exception: page.fail},
     )
+    app.router.redirect_slashes = False
+    return app
 
 
 class _Page:
@@ -106,10 +107,9 @@ class _Page:
         content = readable(self._template.render(self._facts | values))
         return HTMLResponse(content, status_code=status, headers=headers)
 
-    async def show(self, _: Request) -> Response:
-        return self._html()
-
-    async def ask(self, request: Request) -> Response:
+    async def answer(self, request: Request) -> Response:
+        if request.method != "POST":
+            return self._html()
         async with self._receiving:
             try:
                 form = await receive_form(request, self._limits)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+import logging
+import math
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 
 import anyio
-from starlette.datastructures import UploadFile
+from python_multipart import FormParser
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import Field, File, parse_options_header
 from starlette.exceptions import HTTPException
-from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from activitynet.demo.answering import Upload
@@ -16,14 +19,13 @@ from activitynet.demo.limits import Limits
 
 _PATIENCE = 120  # seconds that an upload may take to arrive
 _LONGEST_NAME = 1000
-_FIELDS = 10
+_MOST_FIELDS = 10
+_CLOSING = {"Connection": "close"}
+
+logging.getLogger("python_multipart").addHandler(logging.NullHandler())  # whoever sent it is told
 
 
-class _InMemory(MultiPartParser):
-    spool_max_size = 1 << 62  # bytes from which it would take a file; the body is bounded before
-
-
-@dataclass(frozen=True)
+@dataclass
 class Form:
     """What was sent.
 
@@ -33,9 +35,9 @@ class Form:
         heat: Whether heat maps are asked for.
     """
 
-    photos: tuple[Upload, ...]
-    unknown_below: float | None
-    heat: bool
+    photos: list[Upload] = field(default_factory=list)
+    unknown_below: float | None = None
+    heat: bool = False
 
 
 async def receive_form(request: Request, limits: Limits) -> Form:
@@ -44,64 +46,105 @@ async def receive_form(request: Request, limits: Limits) -> Form:
     Raises:
         HTTPException: It is too large, too slow or no such form; its detail is the sentence to show.
     """
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "multipart/form-data":
+    kind, options = parse_options_header(request.headers.get("content-type"))
+    if kind != b"multipart/form-data":
         raise HTTPException(415, "Photos are sent as multipart/form-data, in fields named “photos”.")
+    reading = _Reading(options.get(b"boundary", b"?"), limits)
     try:
         with anyio.fail_after(_PATIENCE):
-            return await _parsed(request, limits)
+            async for chunk in _bounded(request, limits):
+                reading.take(chunk)
     except TimeoutError:
-        raise HTTPException(
-            408, f"The photos did not arrive within {_PATIENCE} seconds: send fewer."
-        ) from None
+        late = f"The photos did not arrive within {_PATIENCE} seconds: send fewer."
+        raise HTTPException(408, late, _CLOSING) from None
+    return reading.form()
 
 
-async def _parsed(request: Request, limits: Limits) -> Form:
-    stream = _bounded(request, limits)
-    parser = _InMemory(
-        request.headers, stream, max_files=limits.photos + 1, max_fields=_FIELDS, max_part_size=1000
-    )
-    try:
-        form = await parser.parse()
-    except MultiPartException as error:
-        async for _ in stream:  # a browser shows the answer only when it has sent all
-            pass
-        if error.message.startswith("Too many files"):
-            raise HTTPException(413, limits.too_many()) from None
-        raise HTTPException(400, "This is no whole form of photos: send it again.") from None
-    try:
-        sent = [value for value in form.getlist("photos") if isinstance(value, UploadFile)]
-        chosen = [photo for photo in sent if photo.filename]  # without a file, browsers send an empty one
-        photos = tuple(
-            [Upload((photo.filename or "")[:_LONGEST_NAME], await photo.read()) for photo in chosen]
+class _Reading:
+    """A form whose bytes come in pieces.
+
+    What is wrong with it is said at its end: a browser shows an answer only after it has sent all.
+    """
+
+    def __init__(self, boundary: bytes, limits: Limits) -> None:
+        self._limits = limits
+        self._form = Form()
+        self._fields = 0
+        self._whole = False
+        self._refusal: HTTPException | None = None
+        self._parser = FormParser(
+            "multipart/form-data",
+            self._take_field,
+            self._take_file,
+            self._end,
+            boundary=boundary,
+            config={"MAX_MEMORY_FILE_SIZE": math.inf},
         )
-    finally:
-        await form.close()
-    if not photos:
-        raise HTTPException(400, "Choose a photo first.")
-    if len(photos) > limits.photos:
-        raise HTTPException(413, limits.too_many())
-    return Form(photos, _share(form.get("unknown_below")), "heat" in form)
+
+    def take(self, chunk: bytes) -> None:
+        if self._refusal is not None:
+            return
+        try:
+            self._parser.write(chunk)
+        except HTTPException as refusal:
+            self._refusal = refusal
+        except FormParserError:
+            self._refusal = _broken()
+
+    def form(self) -> Form:
+        if self._refusal is not None:
+            raise self._refusal
+        if not self._whole:
+            raise _broken()
+        if not self._form.photos:
+            raise HTTPException(400, "Choose a photo first.")
+        return self._form
+
+    def _end(self) -> None:
+        self._whole = True
+
+    def _take_file(self, file: File) -> None:
+        if (
+            file.field_name != b"photos" or not file.file_name
+        ):  # where none is chosen, browsers send an empty one
+            return
+        if len(self._form.photos) == self._limits.photos:
+            raise HTTPException(413, self._limits.too_many())
+        name = file.file_name.decode("utf-8", errors="replace")[:_LONGEST_NAME]
+        file.file_object.seek(0)
+        self._form.photos.append(Upload(name, file.file_object.read()))
+
+    def _take_field(self, sent: Field) -> None:
+        self._fields += 1
+        if self._fields > _MOST_FIELDS:
+            raise _broken()
+        if sent.field_name == b"heat":
+            self._form.heat = True
+        elif sent.field_name == b"unknown_below" and sent.value:
+            self._form.unknown_below = _share(sent.value)
 
 
-async def _bounded(request: Request, limits: Limits) -> AsyncGenerator[bytes, None]:
-    received = 0
-    async for chunk in request.stream():
-        received += len(chunk)
-        if received <= limits.bytes:
-            yield chunk
-        elif received > 8 * limits.bytes:
-            break  # so much is taken and dropped, since a browser shows the answer only when it has sent all
-    if received > limits.bytes:
-        raise HTTPException(413, limits.too_large())
+def _broken() -> HTTPException:
+    return HTTPException(400, "This is no whole form of photos: send it again.")
 
 
-def _share(text: object) -> float | None:
-    if text is None or not str(text).strip():
-        return None
+def _share(text: bytes) -> float:
     try:
-        percent = float(str(text))
+        percent = float(text)
     except ValueError:
         percent = -1
     if not 0 <= percent <= 100:
         raise HTTPException(400, "“Unknown below” takes a number from 0 to 100.")
     return percent / 100
+
+
+async def _bounded(request: Request, limits: Limits) -> AsyncIterator[bytes]:
+    received = 0
+    async for chunk in request.stream():
+        received += len(chunk)
+        if received <= limits.bytes:
+            yield chunk
+        elif received > 8 * limits.bytes:  # as much is dropped, for the browser's sake; this is no browser
+            break
+    if received > limits.bytes:
+        raise HTTPException(413, limits.too_large(), _CLOSING)

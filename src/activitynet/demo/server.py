@@ -9,6 +9,7 @@ import webbrowser
 from collections.abc import Callable
 
 import uvicorn
+from starlette.applications import Starlette
 
 from activitynet.demo.app import make_app
 from activitynet.demo.guard import is_local
@@ -47,10 +48,22 @@ def serve(
     Raises:
         DemoError: The address cannot be listened at.
     """
-    listening = _listen(host, port)
-    with listening:
+    with _listen(host, port) as listening:
         app = make_app(predictor, name=name, limits=limits, unknown_below=unknown_below, host=host)
-        config = uvicorn.Config(
+        address = _address(host, listening.getsockname()[1])
+        if not is_local(host):
+            _log.warning("whoever can reach this machine can use the page: %s is not its own address.", host)
+        with contextlib.suppress(KeyboardInterrupt):  # how it is meant to end
+            ready(address)
+            if open_browser:
+                webbrowser.open(address)
+            make_server(app).run(sockets=[listening])
+
+
+def make_server(app: Starlette) -> uvicorn.Server:
+    """Return what serves the page: no proxies trusted, no WebSockets, no log of requests."""
+    return uvicorn.Server(
+        uvicorn.Config(
             app,
             loop="asyncio",
             http="h11",
@@ -62,14 +75,7 @@ def serve(
             proxy_headers=False,
             timeout_graceful_shutdown=5,
         )
-        address = _address(host, listening.getsockname()[1])
-        if not is_local(host):
-            _log.warning("whoever can reach this machine can use the page: %s is not its own address.", host)
-        ready(address)
-        if open_browser:
-            webbrowser.open(address)
-        with contextlib.suppress(KeyboardInterrupt):  # how it is meant to end
-            uvicorn.Server(config).run(sockets=[listening])
+    )
 
 
 def _listen(host: str, port: int) -> socket.socket:

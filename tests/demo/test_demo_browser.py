@@ -94,7 +94,9 @@ def open_page(
 
 
 def choose(page: Any, *photos: Path) -> None:
-    page.find_element("id", "photos").send_keys("\n".join(map(str, photos)))
+    field = page.find_element("id", "photos")
+    field.clear()  # or the driver adds to what was chosen before
+    field.send_keys("\n".join(map(str, photos)))
 
 
 def answer(page: Any, act: Callable[[], None]) -> str:
@@ -103,9 +105,9 @@ def answer(page: Any, act: Callable[[], None]) -> str:
 
     page.execute_script("document.getElementById('answer').dataset.old = true")
     act()
-    new = "return !document.querySelector('#answer[data-old]:not(:has([role=alert]))')"
+    new = "return !document.querySelector('#answer[data-old]')"
     WebDriverWait(page, 30).until(lambda _: page.execute_script(new))
-    return page.find_element("id", "answer").text
+    return page.find_element("id", "answer").get_property("textContent").strip()
 
 
 def press(page: Any) -> Callable[[], None]:
@@ -120,7 +122,7 @@ def violations(page: Any) -> list[str]:
 
 
 def heading(page: Any) -> str:
-    return page.find_element("id", "verdict").get_property("textContent").strip()
+    return page.execute_script("return document.getElementById('verdict').firstChild.textContent.trim()")
 
 
 def test_a_photo_is_uploaded_and_its_label_read(page: Any, drawn: list[Path], ensemble: Any) -> None:
@@ -209,7 +211,6 @@ def test_axe_finds_nothing_in_any_state(
     for photos in ([drawn[0]], [broken], [*drawn[:2], broken]):
         choose(page, *photos)
         answer(page, press(page))
-        page.find_element("id", "photos").clear()
         states.append(violations(page))
         wide, seen = page.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
         assert wide <= seen
@@ -281,7 +282,8 @@ def test_it_works_without_scripts(browser: Any, port: int, drawn: list[Path], en
     try:
         choose(browser, drawn[0])
         browser.find_element("css selector", "button.main").click()
-        assert browser.find_element("id", "verdict").text.lower() == ensemble.predict_one(drawn[0]).label
+        said = browser.find_element("id", "verdict").text.lower()
+        assert said.startswith(ensemble.predict_one(drawn[0]).label)
         assert not browser.find_element("id", "open-camera").is_displayed()
         assert browser.current_url.endswith("/#answer")
     finally:

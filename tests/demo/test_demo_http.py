@@ -42,7 +42,7 @@ class Reply(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        return html.unescape(re.findall(r'id="verdict">(.*?)</h2>', self.text)[0]).strip()
+        return html.unescape(re.findall(r'id="verdict">(.*?)<[/s]', self.text, re.DOTALL)[0]).strip()
 
 
 def ask(

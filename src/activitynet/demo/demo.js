@@ -8,12 +8,20 @@ const panel = document.getElementById("camera");
 const view = document.getElementById("view");
 const opener = document.getElementById("open-camera");
 
+function show(answer) {
+  document.getElementById("answer").replaceWith(answer);
+}
+
 function complain(sentence) {
+  const answer = document.createElement("div");
   const line = document.createElement("p");
+  answer.id = "answer";
+  answer.tabIndex = -1;
   line.className = "trouble";
   line.setAttribute("role", "alert");
   line.textContent = sentence;
-  document.getElementById("answer").replaceChildren(line);
+  answer.append(line);
+  show(answer);
 }
 
 function tooMuch(files) {
@@ -23,22 +31,22 @@ function tooMuch(files) {
 }
 
 async function ask() {
+  if (form.hasAttribute("aria-busy")) return;
   const over = tooMuch([...input.files]);
   if (over) return complain(over);
-  const button = form.querySelector("button.main");
-  button.disabled = true;
+  form.setAttribute("aria-busy", "true"); // not disabled, which would lose the keyboard's place
   status.textContent = input.files.length > 1 ? `Looking at ${input.files.length} photos …` : "Looking …";
   try {
     const response = await fetch(form.action, { method: "POST", body: new FormData(form) });
     const page = new DOMParser().parseFromString(await response.text(), "text/html");
     const answer = page.getElementById("answer");
     if (!answer) return complain(page.body.textContent.trim());
-    document.getElementById("answer").replaceWith(answer);
+    show(answer);
     answer.focus();
   } catch {
     complain("The page's server does not answer. See its terminal, or start it again.");
   } finally {
-    button.disabled = false;
+    form.removeAttribute("aria-busy");
     status.textContent = "";
   }
 }

@@ -23,19 +23,20 @@ from activitynet.demo import serve
 from activitynet.weights import load_weights
 
 WIDTH = 1000
+CLASSES = ("bicycling", "dancing", "fishing and hunting", "music playing", "running", "water activities")
 
 
 def trained(folder: Path) -> Ensemble:
     """Return a calibrated ensemble of two networks, trained on drawings."""
     if not (folder / "drawings").exists():
-        draw_sample_data(folder / "drawings", train_per_class=60, val_per_class=10, size=96)
+        draw_sample_data(folder / "drawings", val_per_class=20, size=192, classes=CLASSES)
     members = []
     for seed, size in enumerate((64, 80)):
         weights = folder / f"member-{seed}"
         if not weights.exists():
             # Batch norms learn faster than the network's own group norms where there are minutes, not hours.
             classifier = Classifier("test_resnet_se", image_size=size, model_args={"norm": "batch"})
-            classifier.fit(folder / "drawings", recipe="quick", epochs=10, seed=seed)
+            classifier.fit(folder / "drawings", recipe="quick", epochs=12, seed=seed)
             classifier.calibrate(folder / "drawings")
             classifier.save(weights)
         members.append(load_weights(weights))
@@ -79,7 +80,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Draw the picture of the demo's page.")
     parser.add_argument("folder", type=Path, help="for the drawings and the trained ensemble")
     parser.add_argument("--output", type=Path, default=Path("docs/pictures/demo.png"))
-    parser.add_argument("--activity", default="fishing and hunting", help="of the drawing that is shown")
+    parser.add_argument(
+        "--activity", default="fishing and hunting", choices=CLASSES, help="of the drawing that is shown"
+    )
     options = parser.parse_args()
     address = serve_somewhere(trained(options.folder))
     photos = sorted((options.folder / "drawings" / "val" / options.activity.replace(" ", "_")).iterdir())

@@ -18,6 +18,7 @@ COMMANDS = [
     "lr-find",
     "recipes",
     "audit",
+    "demo",
     "evaluate",
     "predict",
     "models",

@@ -49,7 +49,10 @@ async def receive_form(request: Request, limits: Limits) -> Form:
     kind, options = parse_options_header(request.headers.get("content-type"))
     if kind != b"multipart/form-data":
         raise HTTPException(415, "Photos are sent as multipart/form-data, in fields named “photos”.")
-    reading = _Reading(options.get(b"boundary", b"?"), limits)
+    try:
+        reading = _Reading(options.get(b"boundary", b"?"), limits)
+    except FormParserError:  # such a boundary cannot be
+        raise _broken() from None
     try:
         with anyio.fail_after(_PATIENCE):
             async for chunk in _bounded(request, limits):

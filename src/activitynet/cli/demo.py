@@ -12,13 +12,7 @@ from activitynet.errors import printable
 
 def demo(
     *,
-    weights: Annotated[
-        str,
-        typer.Option(
-            metavar="WEIGHTS",
-            help="Weights folder, such as RUN/model; org/name on the Hub; or an exported .onnx or .xml file.",
-        ),
-    ],
+    weights: options.DefaultWeights = "default",
     engine: options.EngineName = None,
     host: Annotated[
         str, typer.Option(help="Where to listen; at 0.0.0.0, whoever reaches this machine can use the page.")
@@ -46,16 +40,17 @@ def demo(
     """Serve a page to try a model on, until Ctrl-C: drop photos or use the camera."""
     from activitynet.demo import Limits, serve  # noqa: PLC0415  --help needs no torch
 
+    name = "the model that comes with activitynet" if weights == "default" else weights
     limits = Limits(bytes=round(max_mb * 1e6), photos=max_photos, pixels=round(max_megapixels * 1e6))
     serve(
         options.load_predictor(weights, engine=engine, cascade=False),
-        name=weights,
+        name=name,
         host=host,
         port=port,
         limits=limits,
         unknown_below=unknown_below,
         open_browser=open_browser,
         ready=lambda address: print(
-            f"{printable(weights)} answers at {address} until Ctrl-C ends it.", flush=True
+            f"{printable(name)} answers at {address} until Ctrl-C ends it.", flush=True
         ),
     )

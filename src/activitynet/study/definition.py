@@ -19,7 +19,7 @@ from activitynet.training.recipe_files import load_recipe
 
 Sampler = Literal["grid", "random", "tpe"]
 Pruner = Literal["none", "median", "halving"]
-_MOST_IN_A_GRID = 10_000
+_MOST_IN_A_GRID = 1000
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def cells(row: Row) -> list[str]:
         "–" if difference is None or difference.adjusted is None else f"{difference.adjusted:.2g}",
         "–" if row.parameters is None else f"{row.parameters:,}",
         "–" if row.macs is None else f"{row.macs / 1e6:,.0f} M",
-        "–" if row.minutes is None else f"{row.minutes:.1f}",
+        "–" if row.minutes is None else f"{row.minutes:.{1 if row.minutes >= 10 else 2}f}",
         "–" if row.images_per_second is None else f"{row.images_per_second:.0f}",
     ]
 

@@ -127,7 +127,13 @@ def read_study(run: str | os.PathLike[str], *, storage: str | None = None) -> St
     folder = StudyFolder(Path(run))
     study, counts, folder_id = folder.begun()
     trials = Trials(study.name, folder.path, open_storage(folder.path, storage), folder_id, axes=study.axes)
-    result = summarise(study, trials.all(), counts)
+    known = trials.all()
+    if not known:
+        raise TrainingError(
+            f"the record of the study in {str(folder.path)!r} is empty: name the storage that it was begun "
+            "with, or wait for its first configuration."
+        )
+    result = summarise(study, known, counts)
     write_study(folder, result)
     return result
 

@@ -62,6 +62,7 @@ class Taken:
         self._trials, self._lock, self._id = trials, lock, trial._trial_id
         self.trial, self.number = trial, trial.number
         self.runs: dict[str, Any] = dict(trial.user_attrs.get("runs", {}))
+        self.note(pulse=time.time())
         self._stop = threading.Event()
         self._pulse = threading.Thread(target=self._beat, daemon=True)
         self._pulse.start()

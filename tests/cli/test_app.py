@@ -19,6 +19,7 @@ COMMANDS = [
     "recipes",
     "audit",
     "evaluate",
+    "study",
     "predict",
     "models",
     "sample-data",

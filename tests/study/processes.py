@@ -14,13 +14,13 @@ STUDY = """
 model = "test_resnet_se"
 image_size = 32
 recipe = "quick"
-epochs = 2
+epochs = 1
 seeds = [0, 1]
-[settings]
-batch_size = 16
+[data]
+photos_per_class = 2
+val_photos_per_class = 1
 [axes]
-"optimizer.lr" = [1e-3, 6e-3]
-losses = { plain = {}, focal = { "loss.name" = "focal" } }
+optimizer.lr = [1e-3, 6e-3, 2e-2]
 """
 
 # Kills its process, as from outside, right after the n-th call of a function.
@@ -91,7 +91,7 @@ def finish(processes: Sequence[subprocess.Popen[str]], code: int = 0) -> list[st
     """
     said = []
     for process in processes:
-        _, errors = process.communicate(timeout=300)
+        _, errors = process.communicate(timeout=600)
         if process.returncode != code:
             raise RuntimeError(f"it ended with {process.returncode}: {errors}")
         said.append(errors)

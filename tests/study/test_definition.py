@@ -144,3 +144,11 @@ def test_a_subset_is_fixed_by_its_seed_and_grows() -> None:
     assert large.val == data.val
     assert Subset(2).of(data).train == small.train
     assert Subset(2, seed=1).of(data).train != small.train
+
+
+def test_the_file_that_the_guide_shows_is_valid(tmp_path: Path) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "study.md").read_text("utf-8")
+    text = guide.split('```toml title="mine.toml"\n')[1].split("```")[0]
+    study = read(tmp_path, text)
+    assert len(study.axes) == 4
+    assert (study.sampler, study.pruner, study.budget.trials) == ("tpe", "median", 20)

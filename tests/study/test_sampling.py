@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from activitynet.errors import StorageError
 from activitynet.study.definition import Study, read_definition
 from activitynet.study.results import summarise
 from activitynet.study.running import _next
+from activitynet.study.sampling import new_proposals
 from activitynet.study.storage import open_storage
 from activitynet.study.trials import STALE_SECONDS, Proposal, Trials
 
@@ -164,6 +166,29 @@ def test_a_host_without_pulse_is_taken_for_dead(tmp_path: Path, monkeypatch: pyt
     taken.end("COMPLETE", 0.2)
     taken.release()
     assert [trial.value for trial in near.all()] == [0.2]
+
+
+def test_of_two_hosts_that_take_one_at_the_same_instant_the_first_keeps_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = a_study({"optimizer.lr": [1e-3]})
+    url = f"sqlite:///{tmp_path / 'studies.db'}"
+    far = open_trials(study, tmp_path / "far", url, folder_id="far")
+    near = open_trials(study, tmp_path / "near", url, folder_id="near")
+    (proposal,) = itertools.islice(new_proposals(study, []), 1)
+    add, first = near.study.add_trial, []
+
+    def add_late(trial: Any) -> None:  # near has seen that nobody has it, and far is quicker
+        first.append(far.take(proposal))
+        add(trial)
+
+    monkeypatch.setattr(near.study, "add_trial", add_late)
+    assert near.take(proposal) is None
+    assert first[0].number == 0
+    first[0].end("COMPLETE", 0.5)
+    first[0].release()
+    assert [trial.number for trial in near.all()] == [0]
+    assert near.take(proposal) is None
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from activitynet.study.results import Run
 from activitynet.study.study_folder import StudyFolder
 from activitynet.study.trials import Proposal, Taken
 from activitynet.training import Event, FitResult, RunFolder
+from activitynet.training.signals import StopSignals
 from activitynet.training.step import NotFiniteError
 
 _log = logging.getLogger(__name__)
@@ -56,9 +57,14 @@ class Trainer:
             ActivityNetError: A run cannot start or go on; the trial stays unfinished.
             activitynet.training.Interrupted: By Ctrl-C or SIGTERM; the same.
         """
+        with StopSignals() as stop:
+            self._train(proposal, taken, stop)
+
+    def _train(self, proposal: Proposal, taken: Taken, stop: StopSignals) -> None:
         for seed in self.study.seeds:
             if str(seed) in taken.runs:
                 continue
+            stop.raise_if_received()
             _log.info("trial %d, %s, seed %d", taken.number, proposal.label, seed)
             place = self.folder.run(proposal.label, proposal.configuration.key, seed)
             watch = _Watch(taken, place) if self._is_pruned_by(seed, proposal) else None
@@ -82,6 +88,7 @@ class Trainer:
             shutil.rmtree(place / "checkpoints", ignore_errors=True)
         scores = [taken.runs[str(seed)]["macro_f1"] for seed in self.study.seeds]
         taken.end("COMPLETE", sum(scores) / len(scores))
+        stop.raise_if_received()
 
     def _is_pruned_by(self, seed: int, proposal: Proposal) -> bool:
         """Tell whether a run may end its configuration: the first one, of any but the base."""

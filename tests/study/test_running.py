@@ -108,22 +108,6 @@ def _other(data: Path, place: Path) -> Path:
     return place / "data"
 
 
-@pytest.mark.slow
-def test_a_configuration_that_is_worse_at_first_ends_early(sample_data: Path, tmp_path: Path) -> None:
-    path = tmp_path / "pruned.toml"
-    path.write_text(
-        SMALL.partition("[settings]")[0]
-        + 'pruner = "median"\n[settings]\naverage.name = "none"\n[axes]\n'
-        + "optimizer.lr = [4e-3, 5e-3, 6e-3, 1e-12]\n"
-    )
-    settings = {"epochs": 6, "seeds": [0, 1]}
-    result = run_study(path, sample_data, run=tmp_path / "run", settings=settings, workers=0, progress=False)
-    states = {row.label: row.state for row in result.rows}
-    assert states.pop("lr 1e-12") == "pruned"
-    assert states == dict.fromkeys(("lr 0.004", "lr 0.005", "lr 0.006"), "complete")
-    assert not list((tmp_path / "run" / "runs").glob("lr_1e_12*/seed-1"))
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -67,6 +67,16 @@ def test_an_ensemble_its_cascade_and_its_student_are_compared(tmp_path: Path) ->
     assert Classifier.load(tmp_path / "out" / "student").classes == teacher.classes
 
 
+@pytest.mark.slow
+def test_a_study_compares_losses_and_goes_on(tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    for _ in range(2):  # the second time, nothing is left to be trained
+        done = run_example("study.py", "out", "--quick", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "4 of 4 configurations are complete" in done.stdout
+        assert (tmp_path / "out" / "run" / "study.html").is_file()
+
+
 def test_an_exported_file_answers_with_its_labels(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     done = run_example("export_and_run.py", "out", cwd=tmp_path)

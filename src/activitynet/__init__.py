@@ -23,6 +23,7 @@ _PUBLIC = {
     "model_info": "activitynet.zoo",
     "register_model": "activitynet.zoo",
     "draw_sample_data": "activitynet.data.drawn",
+    "run_study": "activitynet.study",
 }
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from activitynet.ensemble import Ensemble, load_ensemble
     from activitynet.errors import ActivityNetError
     from activitynet.evaluation.metrics import Scores
+    from activitynet.study import run_study
     from activitynet.training.recipe import Recipe
     from activitynet.zoo import create_model, list_models, model_info, register_model
 
@@ -50,6 +52,7 @@ __all__ = [
     "load_ensemble",
     "model_info",
     "register_model",
+    "run_study",
 ]
 
 

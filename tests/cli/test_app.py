@@ -20,6 +20,7 @@ COMMANDS = [
     "audit",
     "demo",
     "evaluate",
+    "study",
     "predict",
     "models",
     "sample-data",

@@ -18,6 +18,11 @@ from activitynet.data.photos import Photo, SkippedPhoto
 from activitynet.evaluation import Answers
 from activitynet.evaluation.report import make_report, write_report
 from activitynet.evaluation.side_by_side import comparison_table, read_report, write_comparison
+from activitynet.study.definition import read_definition
+from activitynet.study.paired import paired_difference, ranked
+from activitynet.study.report import write_study
+from activitynet.study.results import Row, Run, StudyResult
+from activitynet.study.study_folder import StudyFolder
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -34,7 +39,7 @@ if not AXE:
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """An evaluation, a comparison and an audit, all with hostile names."""
+    """An evaluation, a comparison, an audit and a study, all with hostile names."""
     folder = tmp_path_factory.mktemp("pages")
     draw = np.random.default_rng(0)
     labels = draw.integers(0, 6, 240)
@@ -66,7 +71,28 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "report": runs[0] / "report.html",
         "comparison": write_comparison(folder / "out", table),
         "audit": folder / "audit.html",
+        "study": write_study(StudyFolder(folder / "study"), a_study()),
     }
+
+
+def a_study() -> StudyResult:
+    """What a study of four configurations and five seeds might have come to."""
+    alternatives = {name: {"drop_rate": at / 10} for at, name in enumerate(("base", NAME, "x" * 60, EVIL))}
+    fields = {"model": "test_resnet_se", "description": EVIL, "seeds": [0, 1, 2, 3, 4]}
+    study = read_definition({**fields, "axes": {"a": alternatives, "epochs": [1, 2]}}, EVIL)
+    draw = np.random.default_rng(0)
+    scores = draw.random((3, 5)) / 10 + np.array([[0.5], [0.6], [0.4]])
+
+    def row(at: int, label: str, state: Any, runs: int) -> Row:
+        done = {seed: Run(scores[at % 3, seed], 0.5, 1, 2, 60.0 + at, 90.0) for seed in range(runs)}
+        difference = paired_difference(scores[0].tolist(), scores[at].tolist()) if 0 < at < 3 else None
+        error = EVIL if state == "failed" else ""
+        sizes = {"parameters": 90_000 + at, "macs": 1e6}
+        return Row(str(at), label, {}, at == 0, state, error, done, **sizes, difference=difference)
+
+    rows = [row(at, label, "complete", 5) for at, label in enumerate(list(alternatives)[:3])]
+    rows += [row(3, EVIL, "failed", 0), row(4, "half", "running", 1)]
+    return StudyResult(study, tuple(rows), ranked(scores.tolist()), {"a": 0.9, NAME: 0.1}, (240, 60))
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +130,7 @@ def colour(browser: Any, of: str) -> list[int]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", list(WIDTHS))
-@pytest.mark.parametrize("name", ["report", "comparison", "audit"])
+@pytest.mark.parametrize("name", ["report", "comparison", "audit", "study"])
 def test_a_page_is_legible(browser: Any, pages: dict[str, Path], name: str, size: str, scheme: str) -> None:
     show(browser, pages[name], scheme, WIDTHS[size])
     assert browser.title != "run"

@@ -28,6 +28,7 @@ from activitynet.cli.predict import predict
 from activitynet.cli.recipes import recipes
 from activitynet.cli.sample_data import sample_data
 from activitynet.cli.sharing import pull, push, weights
+from activitynet.cli.study import study
 from activitynet.cli.train import training_command
 from activitynet.errors import ActivityNetError, printable
 
@@ -77,6 +78,7 @@ _app.command("calibrate")(calibrate)
 _app.command("ensemble")(ensemble)
 _app.command("soup")(soup)
 _app.command("distill")(distill)
+_app.command("study")(study)
 _app.command("predict")(predict)
 _app.command("explain")(explain)
 _app.command("demo")(demo)

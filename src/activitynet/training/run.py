@@ -100,7 +100,7 @@ class RunFolder:
             listed = self.photos.read_text("utf-8").splitlines()
         except (OSError, ValueError) as error:
             raise self._unreadable(self.photos, error) from error
-        change = _first_difference(_lasting(begun), _lasting(json.loads(json.dumps(config))))
+        change = first_difference(_lasting(begun), _lasting(json.loads(json.dumps(config))))
         if change is None and (change := difference(listed, list(photos))) is not None:
             change = f"the photos are not the same: {change}"
         if change is not None:
@@ -150,11 +150,11 @@ def _lasting(config: Any) -> Any:
     return {**config, "recipe": {name: value for name, value in recipe.items() if name != "checkpoint"}}
 
 
-def _first_difference(before: Any, now: Any, name: str = "") -> str | None:
+def first_difference(before: Any, now: Any, name: str = "") -> str | None:
     """Say where two JSON values first differ, or return `None`."""
     if isinstance(before, dict) and isinstance(now, dict):
         for key in sorted(before.keys() | now.keys()):
-            inner = _first_difference(before.get(key), now.get(key), f"{name}.{key}" if name else key)
+            inner = first_difference(before.get(key), now.get(key), f"{name}.{key}" if name else key)
             if inner is not None:
                 return inner
         return None

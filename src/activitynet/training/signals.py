@@ -64,6 +64,9 @@ class StopSignals:
             self.__exit__()
             raise Interrupted("stopped at once, without saving.", signum)
         self.received = signum
+        outer = getattr(self._before.get(signum), "__self__", None)
+        if isinstance(outer, StopSignals):  # what comes after this run is not begun
+            outer.received = signum
 
     def raise_if_received(self, device: torch.device | None = None) -> None:
         """Raise `Interrupted` if a signal came; with a device, to any process of the run."""

@@ -1,0 +1,171 @@
+"""What a few seeds can tell: intervals, paired differences, and ranks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from activitynet.evaluation.bootstrap import CONFIDENCE, Estimate
+
+RANKED_FROM = 5
+"""Seeds from which configurations are ranked: with fewer no difference of ranks can be shown."""
+
+
+def mean_interval(values: Sequence[float], *, confidence: float = CONFIDENCE) -> Estimate | None:
+    """Return the mean of a score over seeds, with Student's interval; `None` without two seeds.
+
+    It says where the mean over all seeds lies, on these photos. It does not know that other photos would give
+    another score; `activitynet evaluate` says how far.
+
+    Args:
+        values: A score a seed.
+        confidence: How often such an interval should hold the truth, in (0, 1).
+
+    Example:
+        >>> print(mean_interval([0.5, 0.6]))
+        0.550 (-0.085 to 1.185)
+    """
+    if len(values) < 2:
+        return None
+    from scipy.stats import t  # noqa: PLC0415  only studies need it
+
+    mean = float(np.mean(values))
+    half = float(t.ppf((1 + confidence) / 2, len(values) - 1)) * float(np.std(values, ddof=1))
+    half /= math.sqrt(len(values))
+    return Estimate(mean, mean - half, mean + half)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """By how much a configuration scores above the base, seed by seed.
+
+    Attributes:
+        seeds: Seeds that both were trained with.
+        mean: Mean difference.
+        low: Lower end of its 95 % interval; `None` without two seeds.
+        high: Upper end.
+        p_value: Student's paired test; `None` without two seeds.
+        adjusted: The same, after Holm, for as many comparisons as the study makes.
+    """
+
+    seeds: int
+    mean: float
+    low: float | None = None
+    high: float | None = None
+    p_value: float | None = None
+    adjusted: float | None = None
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether the difference is more than chance between seeds, at 5 % for the whole study."""
+        return self.adjusted is not None and self.adjusted < 1 - CONFIDENCE
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the difference as plain JSON values."""
+        return asdict(self)
+
+
+def paired_difference(base: Sequence[float], other: Sequence[float]) -> Difference:
+    """Compare two configurations that were trained with the same seeds (Student's paired test).
+
+    A seed fixes the weights that a run begins with and the order of the photos, so what it does to both
+    cancels out. Scores of seeds are close enough to normal for it, and unlike Wilcoxon's test, whose least
+    p-value is 0.25 with 3 seeds, it can tell large and steady differences from few seeds.
+
+    Args:
+        base: A score a seed.
+        other: A score for each of the same seeds.
+    """
+    gains = np.asarray(other, dtype=np.float64) - np.asarray(base, dtype=np.float64)
+    mean = float(gains.mean())
+    if len(gains) < 2:
+        return Difference(len(gains), mean)
+    from scipy.stats import t  # noqa: PLC0415  only studies need it
+
+    spread = float(gains.std(ddof=1)) / math.sqrt(len(gains))
+    half = float(t.ppf((1 + CONFIDENCE) / 2, len(gains) - 1)) * spread
+    if spread < 1e-12:  # the same difference at every seed: two are the same, or a miracle
+        p_value = 1.0 if abs(mean) < 1e-12 else 0.0
+    else:
+        p_value = float(2 * t.sf(abs(mean) / spread, len(gains) - 1))
+    return Difference(len(gains), mean, mean - half, mean + half, p_value)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjust p-values for their number, so that one wrong finding in the whole is rare (Holm 1979).
+
+    Example:
+        >>> holm([0.01, 0.04, 0.03])
+        [0.03, 0.06, 0.06]
+    """
+    adjusted = [0.0] * len(p_values)
+    highest = 0.0
+    for rank, at in enumerate(sorted(range(len(p_values)), key=lambda at: p_values[at])):
+        highest = max(highest, min(1.0, p_values[at] * (len(p_values) - rank)))
+        adjusted[at] = highest
+    return adjusted
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """How configurations rank over seeds.
+
+    Attributes:
+        means: Mean rank of each, 1 being best.
+        p_value: Friedman's test: how probable such ranks are if all are alike.
+        critical: Mean ranks further apart than this differ (Nemenyi's test at 5 %).
+    """
+
+    means: tuple[float, ...]
+    p_value: float
+    critical: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the ranks as plain JSON values."""
+        return asdict(self) | {"means": list(self.means)}
+
+
+def ranked(scores: Sequence[Sequence[float]]) -> Ranks | None:
+    """Rank configurations at each seed, and say how far apart mean ranks must be (Demšar 2006).
+
+    https://jmlr.org/papers/v7/demsar06a.html
+
+    Args:
+        scores: A row a configuration, a column a seed.
+
+    Returns:
+        The ranks; `None` with fewer than 3 configurations or `RANKED_FROM` seeds.
+    """
+    table = np.asarray(scores, dtype=np.float64)
+    if table.ndim != 2 or table.shape[0] < 3 or table.shape[1] < RANKED_FROM:
+        return None
+    from scipy.stats import friedmanchisquare, rankdata, studentized_range  # noqa: PLC0415  only studies
+
+    count, seeds = table.shape
+    means = rankdata(-table, axis=0).mean(axis=1)
+    same = bool((table == table[0]).all())
+    p_value = 1.0 if same else float(friedmanchisquare(*table).pvalue)
+    quantile = float(studentized_range.ppf(CONFIDENCE, count, np.inf)) / math.sqrt(2)
+    critical = quantile * math.sqrt(count * (count + 1) / (6 * seeds))
+    return Ranks(tuple(means.tolist()), p_value, critical)
+
+
+def pareto(costs: Sequence[float], scores: Sequence[float]) -> list[int]:
+    """Return which are on the front: no other scores at least as well for less, or better for the same.
+
+    Returns:
+        Indices, the cheapest first.
+
+    Example:
+        >>> pareto([3, 1, 2], [0.9, 0.5, 0.4])
+        [1, 0]
+    """
+    front: list[int] = []
+    for at in sorted(range(len(costs)), key=lambda at: (costs[at], -scores[at])):
+        if not front or scores[at] > scores[front[-1]]:
+            front.append(at)
+    return front

@@ -16,6 +16,7 @@ from activitynet.cli.audit import audit
 from activitynet.cli.calibrate import calibrate
 from activitynet.cli.compare import compare
 from activitynet.cli.distill import distill
+from activitynet.cli.doctor import doctor
 from activitynet.cli.ensemble import ensemble, soup
 from activitynet.cli.evaluate import evaluate
 from activitynet.cli.explain import explain
@@ -84,6 +85,7 @@ _app.command("push")(push)
 _app.command("pull")(pull)
 _app.command("weights")(weights)
 _app.command("sample-data")(sample_data)
+_app.command("doctor")(doctor)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import sys
@@ -121,7 +122,8 @@ def _accelerator() -> Details:
         driver = Path("/proc/driver/nvidia/version").exists()
         raise _NothingToTryError(f"torch finds none{', though there is an NVIDIA driver' if driver else ''}")
     device = torch.accelerator.current_accelerator()
-    _compare(lambda images: _small().to(device)(images.to(device)).cpu())
+    network = copy.deepcopy(_small()).to(device)
+    _compare(lambda images: network(images.to(device)).cpu())
     return {"description": str(device)}
 
 
@@ -157,7 +159,7 @@ def _compare(run: Callable[[Any], Any]) -> None:
 
     images = torch.rand(2, 3, _SIDE, _SIDE, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        expected = _small().cpu()(images)
+        expected = _small()(images)
         answers = run(images)
     if not torch.allclose(answers, expected, atol=_NEAR):
         raise RuntimeError(f"its answers are off by {(answers - expected).abs().max():.3g}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from packaging.requirements import Requirement
 
 _PACKAGE = "activitynet"
-_FOR_CONTRIBUTORS = {"dev", "docs", "test"}
+_FOR_CONTRIBUTORS = {"dev", "docs", "release", "test"}
 
 
 @dataclass(frozen=True)

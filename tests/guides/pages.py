@@ -18,7 +18,7 @@ from pathlib import Path
 from unittest import SkipTest
 
 import pytest
-from sybil import Document, Example, Sybil
+from sybil import Document, Example, Lexeme, Sybil
 from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.markdown import CodeBlockParser, SkipParser
 
@@ -73,7 +73,9 @@ def parse(page: Path, monkeypatch: pytest.MonkeyPatch | None = None) -> Document
     python = PythonEvaluator()
 
     def evaluate_python(example: Example) -> None:
-        example.parsed.text = smaller(_INCLUDED.sub(_section, example.parsed.text))
+        shown = example.parsed
+        text = smaller(_INCLUDED.sub(_section, shown))
+        example.parsed = Lexeme(text, shown.offset, shown.line_offset)
         _run_python(example, python)
 
     def evaluate_console(example: Example) -> None:
@@ -102,6 +104,11 @@ def run_page(page: Path, monkeypatch: pytest.MonkeyPatch) -> int:
             pytest.fail(f"{page.name}, line {example.line}: {type(error).__name__}: {error}")
         count += not _is_skip(example)
     return count
+
+
+def count_blocks(page: Path) -> int:
+    """Count a page's blocks, those that are not run included."""
+    return sum(not _is_skip(example) for example in parse(page).examples())
 
 
 def skipped(page: Path) -> Iterator[Skipped]:

@@ -17,7 +17,7 @@ GIVEN = {
     "predict.md": ["runs/mine/model"],
     "evaluate.md": ["runs/mine/model", "runs/other/model", "runs/old/model", "runs/new/model"],
     "export.md": ["runs/mine/model"],
-    "hub.md": ["runs/mine/model"],
+    "faq.md": ["runs/mine/model"],
     "ensembles.md": ["other/weights"],
 }
 CLASSES = sorted(slug(activity) for activity in ACTIVITIES)[:6]

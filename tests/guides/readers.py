@@ -40,14 +40,14 @@ def make_start(folder: Path, classes: list[str]) -> Path:
 
     torch.manual_seed(0)
     model = create_model("test_resnet_se", num_classes=len(classes))
-    return Classifier(model, classes, image_size=32).save(folder)
+    return Classifier(model, classes, image_size=64).save(folder)
 
 
 def make_run(photos: Path, folder: Path) -> Path:
     """Train for one epoch."""
     from activitynet import Classifier
 
-    classifier = Classifier("test_resnet_se", image_size=32)
+    classifier = Classifier("test_resnet_se", image_size=64)
     settings = {"checkpoint.epochs": [1]}
     classifier.fit(photos, run=folder, recipe="quick", epochs=1, settings=settings, workers=0, progress=False)
     return folder
@@ -117,9 +117,8 @@ def _save_ensemble(weights: Path, folder: Path) -> None:
 
 
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every training take one epoch of small images, load photos in this process, and draw no plots."""
+    """Let every training take one epoch, load photos in this process, and draw no plots."""
     from activitynet import fitting, learner
-    from activitynet.zoo.registry import ARCHITECTURES
 
     settle = learner.settle_recipe
 
@@ -128,6 +127,5 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(learner, "settle_recipe", one_epoch)
     monkeypatch.setattr(learner, "default_workers", lambda: 0)
-    monkeypatch.setitem(ARCHITECTURES["test_resnet_se"].config, "input_size", (3, 32, 32))
     for plot in ("plot_learning_curves", "plot_per_class_f1", "plot_confusion"):
         monkeypatch.setattr(fitting, plot, lambda *_, **__: None)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from activitynet import Classifier, create_model, draw_sample_data
+from activitynet import Classifier, draw_sample_data
 from activitynet.data.opening import open_data
 from activitynet.data.photos import PhotoDataset
 from activitynet.training import Event
@@ -43,18 +43,18 @@ def main() -> None:
     classifier = Classifier("test_resnet_se", image_size=32, model_args={"norm": "batch"})
     classifier.fit(drawings, recipe="quick", epochs=1, workers=0, progress=False, callbacks=[print_epochs])
 
-    data = open_data(drawings)
-    model = create_model("test_resnet_se", num_classes=len(data.classes), norm="batch").train()
-    own = Classifier(model, data.classes, image_size=32)
-    loader = DataLoader(PhotoDataset(data.train, own.preprocess), batch_size=16, shuffle=True)
+    model = classifier.model.train()
+    loader = DataLoader(
+        PhotoDataset(open_data(drawings).train, classifier.preprocess), batch_size=16, shuffle=True
+    )
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
     for images, labels, _ in loader:
         loss = poly_loss(model(images), labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    print(f"own loss: {loss.item():.3f}. {own.evaluate(drawings, workers=0).summary()}")
-    own.save(folder / "model", training_data="Drawings.", licence="Apache-2.0")
+    print(f"own loss: {loss.item():.3f}. {classifier.evaluate(drawings, workers=0).summary()}")
+    classifier.save(folder / "model", training_data="Drawings.", licence="Apache-2.0")
 
 
 if __name__ == "__main__":

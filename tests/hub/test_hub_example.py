@@ -19,6 +19,7 @@ def test_weights_are_pushed_and_pulled(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")  # the repository is private
     monkeypatch.setattr(sys, "argv", [EXAMPLE.name, str(weights), "team/activities", "--private"])
     runpy.run_path(str(EXAMPLE), run_name="__main__")
     pushed, pulled = capsys.readouterr().out.splitlines()

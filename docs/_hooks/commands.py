@@ -16,7 +16,9 @@ def _commands() -> str:
     group = typer.main.get_command(command_line)
     context = group.make_context("activitynet", [], resilient_parsing=True)
     told = [
-        get_docs_for_click(obj=group.get_command(context, name), ctx=context, indent=1, call_prefix="activitynet")
+        get_docs_for_click(
+            obj=group.get_command(context, name), ctx=context, indent=1, call_prefix="activitynet"
+        )
         for name in group.list_commands(context)
     ]
     return "\n".join(told).replace("```console", "```text")

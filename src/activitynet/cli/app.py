@@ -65,9 +65,9 @@ def _activitynet(
 
 
 command_line.command("train", help="Train a network on a folder of labelled photos.")(training_command("fit"))
-command_line.command("fine-tune", help="Adapt a pretrained network: fit its head first, then the rest, gently.")(
-    training_command("fine_tune")
-)
+command_line.command(
+    "fine-tune", help="Adapt a pretrained network: fit its head first, then the rest, gently."
+)(training_command("fine_tune"))
 command_line.command("lr-find")(lr_find)
 command_line.command("recipes")(recipes)
 command_line.command("audit")(audit)

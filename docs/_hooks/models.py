@@ -19,9 +19,8 @@ def _table() -> str:
     for name in list_models():
         info = model_info(name)
         side = "×".join(map(str, info.input_size[1:]))
-        rows.append(
-            f"| `{name}` | {info.parameters:,} | {info.macs / 1e6:,.0f} M | {side} | {_blocks(name)} | {_linked(info.source)} |"
-        )
+        costs = f"{info.parameters:,} | {info.macs / 1e6:,.0f} M"
+        rows.append(f"| `{name}` | {costs} | {side} | {_blocks(name)} | {_linked(info.source)} |")
     return "\n".join(rows)
 
 

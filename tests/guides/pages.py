@@ -47,6 +47,7 @@ _SMALLER = (
         re.compile(r"(?m)^(\$ activitynet (?:train|fine-tune|lr-find) (?!.*--model))"),
         r"\1--model test_resnet_se ",
     ),
+    (re.compile(r"--tta scales"), "--tta crops"),  # small images have no other scale
     (re.compile(r"--risk 0\.\d+"), "--risk 0.999"),  # what has learned nothing can promise no less
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from pathlib import Path
 from typing import Any
@@ -116,9 +117,24 @@ def _save_ensemble(weights: Path, folder: Path) -> None:
     Ensemble([load_weights(weights), load_weights(weights)]).save(folder)
 
 
+_graphs: dict[tuple[str, str], Any] = {}
+
+
+def _remembered(model: Any, sizes: Any) -> Any:
+    """Make a network's graph, once for each network and size: it takes seconds, and pages share weights."""
+    from activitynet.export import network_graph
+
+    tensors = b"".join(value.contiguous().numpy().tobytes() for value in model.state_dict().values())
+    key = (hashlib.sha256(tensors).hexdigest(), str(sizes))
+    if key not in _graphs:
+        _graphs[key] = network_graph(model, sizes)
+    return _graphs[key]
+
+
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every training take one epoch, load photos in this process, and draw no plots."""
     from activitynet import fitting, learner
+    from activitynet.inference import engine_choice
 
     settle = learner.settle_recipe
 
@@ -126,6 +142,7 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
         return settle(*arguments, **options).override({"epochs": 1, "checkpoint.epochs": []})
 
     monkeypatch.setattr(learner, "settle_recipe", one_epoch)
+    monkeypatch.setattr(engine_choice, "network_graph", _remembered)
     monkeypatch.setattr(learner, "default_workers", lambda: 0)
     for plot in ("plot_learning_curves", "plot_per_class_f1", "plot_confusion"):
         monkeypatch.setattr(fitting, plot, lambda *_, **__: None)

@@ -132,14 +132,14 @@ def _remembered(model: Any, sizes: Any) -> Any:
 
 
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every training take one epoch, load photos in this process, and draw no plots."""
+    """Let every training take one epoch of small batches, load photos in this process, and draw no plots."""
     from activitynet import fitting, learner
     from activitynet.inference import engine_choice
 
     settle = learner.settle_recipe
 
     def one_epoch(*arguments: Any, **options: Any) -> Recipe:
-        return settle(*arguments, **options).override({"epochs": 1, "checkpoint.epochs": []})
+        return settle(*arguments, **options).override({"epochs": 1, "batch_size": 4, "checkpoint.epochs": []})
 
     monkeypatch.setattr(learner, "settle_recipe", one_epoch)
     monkeypatch.setattr(engine_choice, "network_graph", _remembered)

@@ -4,12 +4,16 @@ VENV ?= .venv
 QUICKSTART ?= quickstart
 BIN := $(VENV)/bin
 
-.PHONY: help quickstart test check benchmark docs style clean
+LOWEST ?= .venv-lowest
+
+.PHONY: help quickstart test test-lowest check dist benchmark docs style clean
 
 help:
 	@echo "make quickstart  train a small network on drawn data and predict with it, in minutes"
 	@echo "make test        run all tests"
 	@echo "make check       lint, format, types, layers and docs, as CI does"
+	@echo "make test-lowest run the quick tests with the lowest versions of what is needed"
+	@echo "make dist        build the wheel and the sdist, check what is in them, and use the wheel"
 	@echo "make benchmark   ours beside what people would use instead, in short; results in benchmark-results"
 	@echo "make docs        show the documentation at http://127.0.0.1:8000"
 	@echo "make style       mend what the linter and the formatter can mend"
@@ -27,6 +31,18 @@ check: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/mkdocs build --strict --site-dir site
+
+test-lowest:
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --editable '.[test]'
+	$(LOWEST)/bin/python -m pytest -n logical --maxprocesses 4 -m "not slow"
+
+dist: $(VENV)/.installed-dev
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/python .ci/check_dist.py dist
 
 # Peers that are not installed are left out by name: $(BIN)/pip install transformers ultralytics fastai
 benchmark: $(VENV)/.installed-test

@@ -7,12 +7,11 @@ The data are drawings and the networks tiny, so it takes a minute, and the score
 
 from __future__ import annotations
 
+# --8<-- [start:example]
 import sys
 from pathlib import Path
 
 from activitynet import Classifier, Ensemble, draw_sample_data
-
-# --8<-- [start:example]
 from activitynet.data.opening import open_data
 from activitynet.ensemble.build import build_ensemble
 from activitynet.predictor import Predictor

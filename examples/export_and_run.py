@@ -7,11 +7,11 @@ It needs the extra: pip install 'activitynet[export]'.
 
 from __future__ import annotations
 
+# --8<-- [start:example]
 import json
 import sys
 from pathlib import Path
 
-# --8<-- [start:example]
 import numpy as np
 import onnxruntime
 from PIL import Image

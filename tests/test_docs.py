@@ -2,73 +2,63 @@
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
-import subprocess
-import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-DOCS = Path(__file__).parents[1] / "docs"
+from guides.pages import PAGES, ROOT, count_blocks, run_page, skipped
+from guides.readers import CLASSES, few_classes, furnish, hurry, make_run, make_start
+
+WITH_BLOCKS = [page for page in PAGES if count_blocks(page) > len(list(skipped(page)))]
+
+
+@dataclass(frozen=True)
+class Furniture:
+    photos: Path
+    start: Path
+    trained: Path
 
 
 @pytest.fixture(scope="module")
-def small_run(sample_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with runs/mine/model, runs/old/model and runs/new/model, of networks that learned nothing."""
-    import torch
-
-    from activitynet import Classifier, create_model
-
-    folder = tmp_path_factory.mktemp("guide")
-    classes = [place.name for place in sorted((sample_data / "val").iterdir())]
-    for seed, name in enumerate(("mine", "old", "new")):
-        torch.manual_seed(seed)
-        model = create_model("test_resnet_se", num_classes=len(classes))
-        Classifier(model, classes, image_size=64).save(folder / "runs" / name / "model")
-    return folder
+def furniture(sample_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Furniture:
+    folder = tmp_path_factory.mktemp("furniture")
+    photos = few_classes(sample_data, folder / "photos")
+    with pytest.MonkeyPatch.context() as patch:
+        hurry(patch)
+        return Furniture(photos, make_start(folder / "start", CLASSES), make_run(photos, folder / "run"))
 
 
-@pytest.mark.parametrize(
-    ("heading", "promised"),
-    [
-        ("Measures, and how sure they are", "accuracy "),
-        ("Two models on the same photos", "points of accuracy"),
-        ("All of it in Python", "looked at 40 photos"),
-    ],
-)
-def test_an_example_runs_on_weights(
-    heading: str, promised: str, small_run: Path, sample_data: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.slow
+@pytest.mark.parametrize("page", WITH_BLOCKS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_page_runs_from_its_first_block_to_its_last(
+    page: Path, furniture: Furniture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    section = (DOCS / "evaluate.md").read_text("utf-8").split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
-    if not (small_run / "data").exists():
-        shutil.copytree(sample_data, small_run / "data")
-    monkeypatch.chdir(small_run)
-    said: list[str] = []
-    exec(code, {"print": lambda *values: said.append(" ".join(map(str, values)))})  # noqa: S102 - our guide
-    assert promised in said[-1]
+    home = tmp_path / "home"
+    home.mkdir()
+    furnish(home, page.name, furniture.photos, furniture.start, furniture.trained)
+    hurry(monkeypatch)
+    monkeypatch.chdir(home)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert run_page(page, monkeypatch) == count_blocks(page) - len(list(skipped(page)))
 
 
-@pytest.mark.parametrize(
-    ("guide", "heading"), [("data.md", "Tar shards"), ("data.md", "Hugging Face data sets")]
-)
-def test_an_example_runs_on_class_folders(
-    guide: str, heading: str, sample_data: Path, tmp_path: Path
-) -> None:
-    section = (DOCS / guide).read_text("utf-8").split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
-    shutil.copytree(sample_data, tmp_path / "photos")
-    environment = {**os.environ, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    promised = code.strip().rpartition("# ")[2]  # by the last comment
-    assert done.stdout.strip().endswith(promised.removeprefix("…"))
+def test_few_blocks_are_not_run_and_each_says_why() -> None:
+    left_out = [entry for page in PAGES for entry in skipped(page)]
+    assert all(entry.reason for entry in left_out), left_out
+    assert len(left_out) < 0.2 * sum(map(count_blocks, PAGES)), "\n".join(map(str, left_out))
+
+
+def test_a_block_that_fails_fails_its_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = tmp_path / "page.md"
+    for block, said in {
+        "```python\nprint(1 + 1)  # 3\n```\n": "line 1: AssertionError: printed '2'",
+        "```console\n$ activitynet evalute\n```\n": "(?s)line 1: RuntimeError.*evalute",
+        "```console\n$ curl https://example.com\n```\n": "'curl' is not run here",
+    }.items():
+        page.write_text(block)
+        with pytest.raises(pytest.fail.Exception, match=said):
+            run_page(page, monkeypatch)
+        page.write_text(f'<!-- skip: next "because" -->\n\n{block}')
+        assert run_page(page, monkeypatch) == 0
+        assert [entry.reason for entry in skipped(page)] == ["because"]

@@ -2,8 +2,12 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import subprocess
 import sys
+import threading
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -196,6 +200,84 @@ def test_ray_predicts_each_photo_once_though_a_worker_is_killed(
     rows = parquet.read_table(tmp_path / "out").to_pylist()
     assert {row["source"]: row["label"] or None for row in rows} == expected(weights, many)
     assert len(rows) == 401
+
+
+def run_here(name: str, *arguments: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run an example in this process, which has torch already."""
+    monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+    runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+
+
+def test_timm_answers_as_we_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_here("timm_in_and_out.py", tmp_path / "out", monkeypatch=monkeypatch)
+    same, ours = capsys.readouterr().out.splitlines()
+    assert same.endswith("timm: True")
+    assert int(ours.split()[-2].replace(",", "")) > 11_000_000
+
+
+def test_a_callback_listens_and_an_own_loss_learns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from activitynet import Classifier
+
+    run_here("own_loss_and_callback.py", tmp_path / "out", monkeypatch=monkeypatch)
+    said = capsys.readouterr().out
+    assert "epoch 1/1: macro-F1 " in said
+    assert "own loss: " in said
+    assert len(Classifier.load(tmp_path / "out" / "model").classes or ()) == 20
+
+
+def test_bulk_prediction_goes_on_behind_what_is_there(
+    tmp_path: Path,
+    weights: Path,
+    sample_data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output = tmp_path / "out.csv"
+    arguments = (sample_data / "val", "--weights", weights, "--output", output)
+    run_here("bulk_prediction.py", *arguments, monkeypatch=monkeypatch)
+    assert "0 rows were there, 40 are new, 0 photos" in capsys.readouterr().out
+    whole = output.read_bytes()
+    output.write_bytes(b"".join(whole.splitlines(keepends=True)[:11]) + b"half a ro")
+    run_here("bulk_prediction.py", *arguments, monkeypatch=monkeypatch)
+    assert "10 rows were there, 30 are new, 0 photos" in capsys.readouterr().out
+    assert output.read_bytes() == whole
+
+
+def test_an_exported_file_is_served(tmp_path: Path, weights: Path, sample_data: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    from activitynet import Classifier
+
+    classifier = Classifier.load(weights)
+    file = classifier.export(tmp_path / "model.onnx")
+    photo = next(path for path in (sample_data / "val").rglob("*") if path.is_file())
+    example = runpy.run_path(str(EXAMPLES / "export_and_serve.py"))
+    with example["make_server"](file, 0) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            address = f"http://127.0.0.1:{server.server_port}"
+            answers = json.load(urllib.request.urlopen(address, photo.read_bytes()))
+            with pytest.raises(urllib.error.HTTPError, match="400"):
+                urllib.request.urlopen(address, b"no photo")
+        finally:
+            server.shutdown()
+            thread.join()
+    expected = classifier.predict_one(photo)
+    assert next(iter(answers)) == expected.label
+    assert answers[expected.label] == pytest.approx(expected.probability, abs=1e-4)
+
+
+def test_each_example_is_short_and_has_a_test() -> None:
+    tests = Path(__file__).read_text("utf-8") + (Path(__file__).parent / "hub/test_hub_example.py").read_text(
+        "utf-8"
+    )
+    for example in EXAMPLES.glob("*.py"):
+        assert example.name in tests
+        assert len(example.read_text("utf-8").splitlines()) <= 70, example.name
 
 
 def test_own_photos_that_are_missing_are_one_clear_line(tmp_path: Path) -> None:

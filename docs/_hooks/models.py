@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from typing import Any
 
-from activitynet.zoo import list_models, model_info
+import torch
+
+from activitynet.zoo import create_model, list_models, model_info
 
 _MARK = "<!-- models -->"
+_BLOCKS = ("ResidualBlock", "MBConv", "Fire", "SEBlock")
 
 
 def _table() -> str:
-    rows = ["| name | parameters | MACs | input |", "|---|---:|---:|---:|"]
+    rows = ["| name | parameters | MACs | input | blocks | source |", "|---|---:|---:|---:|---|---|"]
     for name in list_models():
         info = model_info(name)
         side = "×".join(map(str, info.input_size[1:]))
-        rows.append(f"| `{name}` | {info.parameters:,} | {info.macs / 1e6:,.0f} M | {side} |")
+        costs = f"{info.parameters:,} | {info.macs / 1e6:,.0f} M"
+        rows.append(f"| `{name}` | {costs} | {side} | {_blocks(name)} | {_linked(info.source)} |")
     return "\n".join(rows)
+
+
+def _linked(source: str) -> str:
+    return re.sub(r"([\w-]+), (https://[^\s,]+)", r"[\1](\2)", source)
+
+
+def _blocks(name: str) -> str:
+    """Say which building blocks a network is made of, and how many of each."""
+    with torch.device("meta"):
+        modules = create_model(name).modules()
+    counts = Counter(type(module).__name__ for module in modules if type(module).__name__ in _BLOCKS)
+    return ", ".join(f"{count} {kind}" for kind, count in counts.items())
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:

@@ -24,6 +24,7 @@ COMMANDS = [
     "predict",
     "models",
     "sample-data",
+    "doctor",
 ]
 HEAVY = ("torch", "torchvision", "timm", "numpy", "matplotlib", "sklearn", "accelerate", "PIL")
 

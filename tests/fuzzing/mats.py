@@ -28,7 +28,7 @@ def _structs(*rows: dict[str, Any]) -> np.ndarray:
     return array
 
 
-def _release(names: list[Any], categories: list[Any], videos: list[Any], marks: list[Any]) -> bytes:
+def release(names: list[Any], categories: list[Any], videos: list[Any], marks: list[Any]) -> bytes:
     """A file with the structs of the published one, not compressed."""
     points = _structs(*({"x": 1.5 * n, "y": 2, "id": n, "is_visible": _NOTHING} for n in range(3)))
     people = {"scale": 2.5, "objpos": {"x": 10, "y": 20}, "annopoints": {"point": points}}
@@ -57,7 +57,7 @@ _CATEGORIES = ["sports", "inactivity quiet/light", "bicycling", "sports"]
 
 @functools.cache
 def _whole() -> bytes:
-    return _release(_NAMES, _CATEGORIES, [1, 1, _NOTHING, np.nan], [1, 1, 1, 0])
+    return release(_NAMES, _CATEGORIES, [1, 1, _NOTHING, np.nan], [1, 1, 1, 0])
 
 
 @functools.cache
@@ -82,7 +82,7 @@ def _odd(chance: random.Random) -> bytes:
         try:
             chance.choice([names, categories, videos])[chance.randrange(4)] = odd
             marks[chance.randrange(4)] = chance.choice([0, 1, np.nan, 1e300])
-            return _release(names, categories, videos, marks)
+            return release(names, categories, videos, marks)
         except (ValueError, TypeError, UnicodeError):  # what savemat does not write
             continue
     return _whole()

@@ -17,6 +17,7 @@ from activitynet.cli.calibrate import calibrate
 from activitynet.cli.compare import compare
 from activitynet.cli.demo import demo
 from activitynet.cli.distill import distill
+from activitynet.cli.doctor import doctor
 from activitynet.cli.ensemble import ensemble, soup
 from activitynet.cli.evaluate import evaluate
 from activitynet.cli.explain import explain
@@ -40,7 +41,7 @@ READER_GONE = 128 + 13  # SIGPIPE, which not every system names
 # typer carries click's exceptions under another module name in each of its releases.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
-_app = typer.Typer(
+command_line = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -53,7 +54,7 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@_app.callback(invoke_without_command=True)
+@command_line.callback(invoke_without_command=True)
 def _activitynet(
     context: typer.Context,
     _: Annotated[
@@ -65,29 +66,30 @@ def _activitynet(
         typer.echo(context.get_help())
 
 
-_app.command("train", help="Train a network on a folder of labelled photos.")(training_command("fit"))
-_app.command("fine-tune", help="Adapt a pretrained network: fit its head first, then the rest, gently.")(
-    training_command("fine_tune")
-)
-_app.command("lr-find")(lr_find)
-_app.command("recipes")(recipes)
-_app.command("audit")(audit)
-_app.command("evaluate")(evaluate)
-_app.command("compare")(compare)
-_app.command("calibrate")(calibrate)
-_app.command("ensemble")(ensemble)
-_app.command("soup")(soup)
-_app.command("distill")(distill)
-_app.command("study")(study)
-_app.command("predict")(predict)
-_app.command("explain")(explain)
-_app.command("demo")(demo)
-_app.command("export")(export)
-_app.command("models")(models)
-_app.command("push")(push)
-_app.command("pull")(pull)
-_app.command("weights")(weights)
-_app.command("sample-data")(sample_data)
+command_line.command("train", help="Train a network on a folder of labelled photos.")(training_command("fit"))
+command_line.command(
+    "fine-tune", help="Adapt a pretrained network: fit its head first, then the rest, gently."
+)(training_command("fine_tune"))
+command_line.command("lr-find")(lr_find)
+command_line.command("recipes")(recipes)
+command_line.command("audit")(audit)
+command_line.command("evaluate")(evaluate)
+command_line.command("compare")(compare)
+command_line.command("calibrate")(calibrate)
+command_line.command("ensemble")(ensemble)
+command_line.command("soup")(soup)
+command_line.command("distill")(distill)
+command_line.command("study")(study)
+command_line.command("predict")(predict)
+command_line.command("explain")(explain)
+command_line.command("demo")(demo)
+command_line.command("export")(export)
+command_line.command("models")(models)
+command_line.command("push")(push)
+command_line.command("pull")(pull)
+command_line.command("weights")(weights)
+command_line.command("sample-data")(sample_data)
+command_line.command("doctor")(doctor)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -101,7 +103,7 @@ def run(arguments: Sequence[str]) -> int:
         one line on stderr says how; 70, a fault of this program, with its traceback; 128 and the number
         of a signal, ended by it: 130, Ctrl-C; 141, whoever read the output has gone; 143, SIGTERM.
     """
-    command = typer.main.get_command(_app)
+    command = typer.main.get_command(command_line)
     try:
         with logging_to_stderr(), command.make_context("activitynet", list(arguments)) as context:
             code = command.invoke(context)

@@ -51,15 +51,12 @@ def pull(
 
 
 def weights(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """List released weights, and what is cached."""
+    """List the package's own weights, released ones, and what is cached."""
     from activitynet.weights import list_weights  # noqa: PLC0415  --help needs no torch
 
     known = list_weights()
     if as_json:
         print_json([dataclasses.asdict(entry) for entry in known])
-        return
-    if not known:
-        print("No weights are released yet, and none are cached. `activitynet pull org/name` fetches some.")
         return
     printer = RowPrinter(
         Column("weights", ratio=3, overflow="fold"),

@@ -36,7 +36,7 @@ def main() -> None:
     classifier = timm_in(folder)
     images = torch.rand(2, 3, 64, 64)
     with torch.inference_mode():
-        same = torch.equal(classifier.model.eval()(images), timm_out(folder)(images))
+        same = torch.allclose(classifier.model.eval()(images), timm_out(folder)(images), atol=1e-5)
     print(f"the same answers in timm: {same}")
 
     ours = timm.create_model("resnet18_se", num_classes=3)

@@ -144,6 +144,18 @@ def test_the_default_run_folder_is_named_after_the_model_and_shown(
     assert f"run folder: {folder}\n" in capsys.readouterr().err
 
 
+def test_runs_that_begin_in_the_same_second_have_folders_of_their_own(
+    classifier: type[FakeClassifier], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folders = []
+    for _ in range(20):
+        assert run(["train", "data"]) == 0
+        folders.append(classifier.asked["run"])
+        folders[-1].mkdir(parents=True)
+    assert len(set(folders)) == 20
+
+
 def test_the_result_names_what_was_written(
     classifier: type[FakeClassifier], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shlex
 import sys
@@ -119,7 +120,9 @@ def run_folder(run: Path | None, model: str, *, resume: bool) -> Path:
     if run is None:
         if "RANK" in os.environ:  # each process has its own clock
             raise typer.BadParameter("name the run of several processes.", param_hint="--run")
-        run = Path("runs") / f"{slug(model)}-{datetime.now():%Y%m%d-%H%M%S}"
+        first = Path("runs", f"{slug(model)}-{datetime.now():%Y%m%d-%H%M%S}")
+        others = (first.with_name(f"{first.name}-{count}") for count in itertools.count(2))
+        run = next(folder for folder in itertools.chain([first], others) if not folder.exists())
     if speaks():
         print(f"run folder: {printable(str(run))}", file=sys.stderr)
     return run

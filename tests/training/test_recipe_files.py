@@ -69,7 +69,7 @@ def test_unknown_names_get_a_suggestion() -> None:
     [
         (None, r"cannot read recipe '.*mine\.toml': No such file"),
         (b"epochs = 3\nlr 0.1\n", r"mine\.toml' is not TOML: .*line 2"),
-        (b"epochs = '\xff'", r"mine\.toml' is not TOML: .*utf-8"),
+        (b"epochs = '\xff'", r"mine\.toml' is not TOML: .*UTF-8"),
         (b"epoch = 3", r"mine\.toml'.*no field 'epoch'.*Did you mean 'epochs'"),
         (b"optimizer = 3", r"mine\.toml'.*'optimizer' has to be a table"),
         (b"[optimizer]\nlr = -1", r"mine\.toml'.*'optimizer\.lr' is -1"),

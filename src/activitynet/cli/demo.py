@@ -21,16 +21,7 @@ def demo(
     open_browser: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the page in a browser.")
     ] = False,
-    unknown_below: Annotated[
-        float | None,
-        typer.Option(
-            metavar="P",
-            min=0,
-            max=1,
-            help="Call a photo unknown whose most probable class is less probable; the page can change it.",
-            show_default="as calibrated",
-        ),
-    ] = None,
+    unknown_below: options.UnknownBelow = None,
     max_mb: Annotated[
         float, typer.Option(min=0.001, help="Most megabytes of one upload, all its photos together.")
     ] = 64,

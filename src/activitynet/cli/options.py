@@ -117,6 +117,16 @@ Tta: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
+UnknownBelow: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        metavar="P",
+        min=0,
+        max=1,
+        help="Call a photo unknown whose most probable class is less probable; 0 never does.",
+        show_default="as calibrated",
+    ),
+]
 Seed: TypeAlias = Annotated[int, typer.Option(help="The same seed gives the same result.")]
 Workers: TypeAlias = Annotated[
     int | None,

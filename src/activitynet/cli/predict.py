@@ -56,16 +56,7 @@ def predict(
     allow_urls: Annotated[
         bool, typer.Option("--allow-urls", help="Fetch photos given as http(s) URLs.")
     ] = False,
-    unknown_below: Annotated[
-        float | None,
-        typer.Option(
-            metavar="P",
-            min=0,
-            max=1,
-            help="Call a photo unknown whose most probable class is less probable; 0 never does.",
-            show_default="as calibrated",
-        ),
-    ] = None,
+    unknown_below: options.UnknownBelow = None,
     submission: Annotated[
         Path | None,
         typer.Option(

@@ -4,30 +4,20 @@ from __future__ import annotations
 
 import importlib.resources
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from activitynet.errors import ActivityNetError, TrainingError, did_you_mean, shown
+from activitynet.errors import ActivityNetError, TrainingError, shown
 from activitynet.study.definition import Study, read_definition, study_name
+from activitynet.training.toml_files import TomlFiles
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-if TYPE_CHECKING:  # it has moved in Python 3.11
-    from importlib.abc import Traversable
-
-_FOLDER = importlib.resources.files("activitynet.study") / "studies"
-_SEPARATORS = {os.sep, os.altsep or os.sep}
+_FILES = TomlFiles("study", importlib.resources.files("activitynet.study") / "studies")
 
 
 def list_studies() -> list[str]:
     """Return the names of the studies that come with the library, sorted."""
-    names = (entry.name for entry in _FOLDER.iterdir())
-    return sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
+    return _FILES.names()
 
 
 def load_study(study: str | os.PathLike[str], settings: Mapping[str, Any] | None = None) -> Study:
@@ -43,17 +33,13 @@ def load_study(study: str | os.PathLike[str], settings: Mapping[str, Any] | None
         TrainingError: There is no such study, its file cannot be read or is no TOML, or a field is unknown,
             missing, or has a value that cannot be.
     """
-    shown_name = repr(os.fspath(study))
-    try:
-        values = tomllib.loads(read_study_text(study))
-    except ValueError as error:  # the message names line and column
-        raise TrainingError(f"study {shown_name} is not TOML: {error}.") from error
+    values = _FILES.read(study)
     try:
         for name, value in (settings or {}).items():
             _set(values, name, value)
         found = read_definition(values, study_name(Path(study)))
     except ActivityNetError as error:
-        raise TrainingError(f"in study {shown_name}: {error}") from error
+        raise TrainingError(f"in study {os.fspath(study)!r}: {error}") from error
     found.check()
     return found
 
@@ -64,24 +50,7 @@ def read_study_text(study: str | os.PathLike[str]) -> str:
     Raises:
         TrainingError: There is no such study, or its file cannot be read.
     """
-    try:
-        return _path(study).read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise TrainingError(f"cannot read study {os.fspath(study)!r}: {error.strerror or error}.") from error
-    except UnicodeDecodeError as error:
-        raise TrainingError(f"study {os.fspath(study)!r} is not UTF-8 text: {error.reason}.") from error
-
-
-def _path(study: str | os.PathLike[str]) -> Path | Traversable:
-    if isinstance(study, os.PathLike) or study.endswith(".toml") or _SEPARATORS.intersection(study):
-        return Path(study)
-    names = list_studies()
-    if study not in names:
-        raise TrainingError(
-            f"there is no study {study!r}.{did_you_mean(study, names)} Known: {', '.join(names)}; "
-            "one of your own is the path of a .toml file."
-        )
-    return _FOLDER / f"{study}.toml"
+    return _FILES.read_text(study)
 
 
 def _set(values: dict[str, Any], name: str, value: Any) -> None:

@@ -7,28 +7,23 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from activitynet.errors import ActivityNetError, TrainingError, did_you_mean
+from activitynet.errors import ActivityNetError, TrainingError
 from activitynet.training.recipe import Recipe
+from activitynet.training.toml_files import TomlFiles
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-if TYPE_CHECKING:  # it has moved in Python 3.11
-    from importlib.abc import Traversable
-
-_FOLDER = importlib.resources.files("activitynet.training") / "recipes"
-_SEPARATORS = {os.sep, os.altsep or os.sep}
+_FILES = TomlFiles("recipe", importlib.resources.files("activitynet.training") / "recipes")
 
 
 def list_recipes() -> list[str]:
     """Return the names of the recipes that come with the library, sorted."""
-    names = (entry.name for entry in _FOLDER.iterdir())
-    return sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
+    return _FILES.names()
 
 
 def load_recipe(recipe: str | os.PathLike[str]) -> Recipe:
@@ -42,31 +37,11 @@ def load_recipe(recipe: str | os.PathLike[str]) -> Recipe:
         TrainingError: There is no such recipe, its file cannot be read or is no TOML, a field is unknown,
             or a value has the wrong type or range.
     """
-    path = _path(recipe)
-    shown = repr(os.fspath(recipe))
-    try:
-        values = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
-    except OSError as error:
-        raise TrainingError(f"cannot read recipe {shown}: {error.strerror or error}.") from error
-    except ValueError as error:  # no UTF-8, or no TOML; the latter names line and column
-        raise TrainingError(f"recipe {shown} is not TOML: {error}.") from error
+    values = _FILES.read(recipe)
     try:
         return Recipe.from_dict(values)
     except ActivityNetError as error:
-        raise TrainingError(f"in recipe {shown}: {error}") from error
-
-
-def _path(recipe: str | os.PathLike[str]) -> Path | Traversable:
-    """Return where a recipe is, one of the library's or one's own."""
-    if isinstance(recipe, os.PathLike) or recipe.endswith(".toml") or _SEPARATORS.intersection(recipe):
-        return Path(recipe)
-    names = list_recipes()
-    if recipe not in names:
-        raise TrainingError(
-            f"there is no recipe {recipe!r}.{did_you_mean(recipe, names)} Known: {', '.join(names)}; "
-            "one of your own is the path of a .toml file."
-        )
-    return _FOLDER / f"{recipe}.toml"
+        raise TrainingError(f"in recipe {os.fspath(recipe)!r}: {error}") from error
 
 
 def parse_setting(setting: str) -> tuple[str, Any]:

@@ -183,6 +183,24 @@ def test_a_folder_is_not_taken_for_a_file_nor_a_file_for_a_folder(tmp_path: Path
     assert everything(tmp_path) == {"folder/a": "mine", "file": "mine"}
 
 
+@pytest.mark.parametrize("place", [".", "..", "../inner"])
+def test_the_current_folder_is_not_replaced(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "kept").touch()
+    monkeypatch.chdir(tmp_path / "inner")
+    with (
+        pytest.raises(StorageError, match="the current folder or holds it"),
+        atomic.replaced_folder(place),
+    ):
+        pass
+    assert (Path.cwd() / "kept").exists()
+    with atomic.replaced_folder("new"):
+        pass
+    assert (tmp_path / "inner" / "new").is_dir()
+
+
 def test_a_name_that_is_too_long_is_named(tmp_path: Path) -> None:
     for write in (write_file, write_folder):
         with pytest.raises(StorageError, match="File name too long"):

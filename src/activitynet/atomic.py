@@ -82,9 +82,15 @@ def replaced_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         path: The folder to write. Missing parent folders are made.
 
     Raises:
-        StorageError: The disk is full, or the place is not writable. What was there before stays.
+        StorageError: The disk is full, the place is not writable, or it is the current folder. What was there
+            before stays.
     """
     path = Path(path)
+    if _holds_this_process(path):
+        raise StorageError(
+            f"cannot write to {str(path)!r}: it is the current folder or holds it, and would be replaced. "
+            "Name a folder in it."
+        )
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -117,3 +123,10 @@ def replaced_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _holds_this_process(folder: Path) -> bool:
+    try:
+        return folder.is_dir() and Path.cwd().is_relative_to(folder.resolve())
+    except OSError:  # a folder that is gone, or cannot be looked into
+        return False

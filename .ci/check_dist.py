@@ -20,8 +20,8 @@ FOREIGN = (".jpg", ".jpeg", ".png", ".safetensors", ".onnx", ".mat", ".tar", ".p
 LARGEST = 10_000_000
 """Bytes that a wheel may have: the model in it has seven million, and other weights are downloaded."""
 
-MODEL = f"{PACKAGE}/weights/default/"
-"""The model that comes with the package."""
+OWN = (f"{PACKAGE}/weights/default/", "docs/pictures/")
+"""The model that comes with the package, and the guides' pictures."""
 
 SMOKE = """
 import activitynet, pathlib, sys
@@ -103,7 +103,7 @@ def check_sdist(sdist: Path, version: str) -> None:
 
 
 def is_foreign(name: str) -> bool:
-    return name.endswith(FOREIGN) and not name.startswith(MODEL)
+    return name.endswith(FOREIGN) and not name.startswith(OWN)
 
 
 def refuse(names: set[str], what: str) -> None:

@@ -133,7 +133,7 @@ class Classifier(Learner):
             training_data: What the model was trained on, for its card. `None` keeps what is known.
             licence: Under which licence the weights may be used. `None` keeps what is known.
             scores: What `evaluate` measured, for the card and its page, with the confusion matrix as a
-                picture. `None` keeps what is known.
+                picture, in place of scores of before. `None` keeps what is known.
             half: Keep float16: half the bytes, rounded.
 
         Returns:
@@ -150,7 +150,9 @@ class Classifier(Learner):
         if licence is not None:
             facts["licence"] = licence
         if scores is not None:
-            facts["metrics"] = {**facts.get("metrics", {}), **card_scores(scores)}
+            # Scores of before take their leave, for two sets of them would only confuse.
+            kept = {name: fact for name, fact in facts.get("metrics", {}).items() if name == "calibration"}
+            facts["metrics"] = {**kept, **card_scores(scores)}
         picture = confusion_picture(scores)
         save_weights(folder, self._ready()[0], self._card(facts), half=half, picture=picture)
         return Path(folder)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -16,7 +17,15 @@ from repositories import REPOSITORY
 from activitynet import Classifier, Ensemble, load_ensemble
 from activitynet.cli.app import run
 from activitynet.errors import HubError, WeightsError
-from activitynet.weights import find_weights, list_weights, load_weights, pull_weights, push_weights
+from activitynet.weights import (
+    find_weights,
+    list_weights,
+    load_weights,
+    pull_weights,
+    push_weights,
+    read_card,
+    save_weights,
+)
 from activitynet.zoo import create_model
 
 SMALL = (1, 3, 64, 64)
@@ -93,6 +102,19 @@ def test_scores_make_the_card_and_the_page(server: Loopback, weights: Path, tmp_
     server.requests.clear()
     Classifier.load(source)
     assert not any("png" in request for request in server.requests)
+
+
+def test_new_scores_take_the_place_of_old_ones_and_calibration_stays(weights: Path, tmp_path: Path) -> None:
+    from activitynet.evaluation import score
+
+    model, card = load_weights(weights)
+    metrics = {"val": {"macro_f1": 0.1}, "calibration": {"ece": 0.02}}
+    save_weights(tmp_path / "old", model, dataclasses.replace(card, metrics=metrics))
+    classifier = Classifier.load(tmp_path / "old")
+    scores = score([0, 1, 2, 1], [0, 1, 1, 1], card.classes)
+    kept = read_card(classifier.save(tmp_path / "new", scores=scores)).metrics
+    assert "val" not in kept
+    assert (kept["calibration"], kept["macro_f1"]) == ({"ece": 0.02}, scores.macro_f1)
 
 
 def test_timm_loads_the_same_network(server: Loopback, weights: Path) -> None:

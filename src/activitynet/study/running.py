@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Mapping
@@ -25,8 +24,6 @@ from activitynet.study.trials import Proposal, Taken, Trials
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
-
-_log = logging.getLogger(__name__)
 
 _WAIT_SECONDS = 1.0  # between two looks at what other processes have finished
 
@@ -96,7 +93,6 @@ def run_study(
         progress=progress,
     )
     while True:
-        known = trials.all()
         taken, proposal = _next(settled, trials)
         if taken is not None and proposal is not None:
             try:
@@ -106,7 +102,6 @@ def run_study(
         elif proposal is None:
             break
         else:
-            _log.debug("others work on the rest of %d configurations", len(known))
             time.sleep(_WAIT_SECONDS)
     result = summarise(settled, trials.all(), counts)
     write_study(folder, result)

@@ -132,7 +132,9 @@ def _training_photos(
 
 
 def _teaching(model: nn.Module, data: PhotoData, preprocess: Preprocess, recipe: Recipe) -> Teach | None:
-    teachers = load_teachers(recipe.distill, data.classes, preprocess, device_of(model))
+    device = device_of(model)
+    bf16 = computes_in_bf16(recipe, device)
+    teachers = load_teachers(recipe.distill, data.classes, preprocess, device, bf16=bf16)
     return teachers.loss if teachers is not None else None
 
 
@@ -179,9 +181,10 @@ def fit_model(
 
     latest: list[Scores] = []
     val = PhotoDataset(data.val, preprocess)
+    bf16 = computes_in_bf16(recipe, device_of(model))
 
     def validate(candidate: nn.Module) -> Mapping[str, Any]:
-        logits, labels = forward_dataset(candidate, val, workers=workers, shared=True)
+        logits, labels = forward_dataset(candidate, val, workers=workers, bf16=bf16, shared=True)
         scores = score(labels.numpy(), logits.argmax(dim=1).numpy(), data.classes)
         latest[:] = [scores]
         return {

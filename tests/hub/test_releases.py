@@ -15,7 +15,7 @@ import activitynet
 from activitynet import Classifier, create_model, list_models
 from activitynet.cli.app import run
 from activitynet.errors import HubError, ModelError, WeightsError
-from activitynet.hub import fetch_release, find_release, list_releases, releases
+from activitynet.hub import cache_folder, fetch_release, find_release, list_releases, releases
 from activitynet.weights import find_weights, list_weights, load_weights
 
 NAME = "test_resnet.drawn"
@@ -136,6 +136,24 @@ def test_the_command_lists_them(
     assert released.requests == []
 
 
+def test_a_tag_will_do_for_the_hashes_hold(
+    server: Loopback, files: dict[str, bytes], index: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.put(REPOSITORY, files, branch="v1")
+    index.write_text(json.dumps({"releases": [entry(files, "v1", name="deep-drawings")]}), "utf-8")
+    assert Classifier.load("deep-drawings").classes == ("walking", "running", "бег")
+    server.requests.clear()
+    find_weights("deep-drawings")
+    assert server.requests == []
+    _, listed = list_weights()  # once, not as a repository of the cache as well
+    assert (listed.name, listed.cached) == ("deep-drawings", True)
+    moved = {**files, "config.json": files["config.json"].replace(b"1.5", b"2.5")}
+    server.put(REPOSITORY, moved, branch="v1")
+    shutil.rmtree(cache_folder())
+    with pytest.raises(WeightsError, match=r"'config\.json' .* is not the file that its card, or the index"):
+        find_weights("deep-drawings")
+
+
 @pytest.mark.parametrize(
     ("fields", "pattern"),
     [
@@ -143,7 +161,7 @@ def test_the_command_lists_them(
         ({"name": 5}, "no name for released weights"),
         ({"repository": "x"}, "not the name of a repository"),
         ({"repository": None}, "must be texts"),
-        ({"revision": "main"}, "must be pinned to a commit"),
+        ({"revision": "main"}, "must have a tag or a commit"),
         ({"files": {}}, "list no config.json"),
         ({"files": {"config.json": {"sha256": "ab", "size": 1}}}, "64 hexadecimal"),
         ({"files": {"config.json": {"sha256": "ab" * 32, "size": 0}}}, "count of bytes"),

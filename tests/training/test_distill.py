@@ -11,7 +11,16 @@ from activitynet.data.preprocess import Preprocess
 from activitynet.errors import TrainingError, WeightsError
 from activitynet.training.distill import Teachers, load_teachers
 from activitynet.training.recipe import Distill
-from activitynet.weights import Card, EnsembleCard, Member, load_weights, save_ensemble, save_weights
+from activitynet.weights import (
+    Card,
+    EnsembleCard,
+    Member,
+    find_weights,
+    load_weights,
+    read_card,
+    save_ensemble,
+    save_weights,
+)
 from activitynet.zoo import create_model
 
 CLASSES = ("dancing", "running", "sleeping")
@@ -102,6 +111,34 @@ def test_a_teacher_sees_images_of_its_own_size(tmp_path: Path, side: int) -> Non
     assert seen[0].shape == (4, 3, 48, 64)
     resized = F.interpolate(images, (48, 64), mode="bilinear", antialias=True)
     torch.testing.assert_close(seen[0], resized)
+
+
+@pytest.mark.parametrize(("shown", "seen"), [(64, 128), (96, 160), (128, 192), (192, 224), (256, 224)])
+def test_a_teacher_looks_at_small_images_half_way_enlarged(tmp_path: Path, shown: int, seen: int) -> None:
+    folder = save_teacher(tmp_path / "other", Preprocess(size=(224, 224), mean=STUDENT.mean, std=STUDENT.std))
+    sizes: list[torch.Size] = []
+    teachers = load(folder)
+    teachers.teachers[0].model.register_forward_pre_hook(lambda _, inputs: sizes.append(inputs[0].shape))
+    teachers.probabilities(normal(batch(shown)))
+    assert sizes == [(4, 3, seen, seen)]
+
+
+def test_openvino_says_the_same_where_bfloat16_will_do() -> None:
+    pytest.importorskip("openvino", reason="the extra 'openvino' is not installed")
+    classes = read_card(find_weights("default")).classes
+    fast, plain = (
+        load_teachers(Distill(("default",)), classes, STUDENT, CPU, bf16=bf16) for bf16 in (True, False)
+    )
+    assert fast is not None
+    assert plain is not None
+    images = normal(F.interpolate(batch(4), (96, 96), mode="bicubic").clamp(0, 1))
+    with torch.autocast("cpu", torch.bfloat16):  # as in a step
+        said = fast.probabilities(images)
+    assert said.dtype is torch.float32
+    assert said.std(dim=0).max() > 0.05  # it tells photos apart
+    torch.testing.assert_close(said, plain.probabilities(images), rtol=0, atol=0.03)
+    fast.teachers[0].model.register_forward_pre_hook(lambda *_: pytest.fail("torch was asked"))
+    assert torch.equal(fast.probabilities(images), said)
 
 
 def test_a_teacher_says_what_its_card_calibrates(tmp_path: Path, teacher: str) -> None:

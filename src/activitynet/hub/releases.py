@@ -20,7 +20,7 @@ INDEX = Path(__file__).with_name("releases.json")
 SUFFIXES = (".safetensors", ".json", ".md")
 """What the files of weights end with; no others are fetched."""
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_]*(\.[a-z0-9][a-z0-9_]*)?")
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*(\.[a-z0-9][a-z0-9_]*)?")
 _FILE_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -51,7 +51,7 @@ class Release:
     Attributes:
         name: What they are called: ``ARCHITECTURE.TAG`` for one model, a plain name for an ensemble.
         repository: Where they lie on the Hub, as ``org/name``.
-        revision: The commit, as 40 hexadecimal digits.
+        revision: A tag, or a commit's 40 hexadecimal digits. The files' hashes hold in any case.
         files: Path in the repository to the file's hash and size; ``config.json`` among them.
         classes: Class names, in the order of the outputs.
         metrics: Scores, with the split they were measured on.
@@ -71,16 +71,18 @@ class Release:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
-            raise WeightsError(f"{self.name!r} is no name for released weights; use a-z, 0-9, _ and one dot.")
+            raise WeightsError(
+                f"{self.name!r} is no name for released weights; use a-z, 0-9, _, - and one dot."
+            )
         if not (isinstance(self.repository, str) and isinstance(self.revision, str)):
             raise WeightsError(f"released weights {self.name!r}: repository and revision must be texts.")
         try:
-            pinned = self.reference.is_pinned
+            revision = self.reference.revision
         except HubError as error:
             raise WeightsError(f"released weights {self.name!r}: {error}") from error
-        if not pinned:
+        if revision == "main":
             raise WeightsError(
-                f"released weights {self.name!r} must be pinned to a commit, not {self.revision!r}."
+                f"released weights {self.name!r} must have a tag or a commit, not {self.revision!r}."
             )
         if not isinstance(self.files, dict) or "config.json" not in self.files:
             raise WeightsError(f"released weights {self.name!r} list no config.json among their files.")
@@ -94,7 +96,7 @@ class Release:
 
     @property
     def reference(self) -> Reference:
-        """The repository at its commit."""
+        """The repository at its revision."""
         return Reference(self.repository, self.revision)
 
     @property

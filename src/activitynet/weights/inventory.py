@@ -45,7 +45,7 @@ def list_weights() -> list[KnownWeights]:
     releases = hub.list_releases()
     known = [_released(release) for release in releases]
     pinned = {str(release.reference) for release in releases}
-    return [_own(), *known] + [entry for entry in _cached() if entry.source not in pinned]
+    return [_own(), *known] + [entry for entry in _cached() if not {entry.name, entry.source} & pinned]
 
 
 def _own() -> KnownWeights:

@@ -387,6 +387,22 @@ def test_a_student_learns_from_a_teacher_alone(trained: tuple[Classifier, Path],
     assert student.evaluate(photos, workers=0).macro_f1 > 0.9
 
 
+def test_a_teacher_that_does_not_recognise_the_photos_is_told_of(
+    trained: tuple[Classifier, Path], photos: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    settings = {"distill.teachers": [str(trained[1] / "model")]}
+    for much, level, told in ((0.0, "INFO", "are right about"), (1.0, "WARNING", "it learns their errors")):
+        caplog.clear()
+        varied = {"augment.color": much, "augment.hue": much / 2, "augment.noise": much}
+        student = Classifier("test_resnet_se", image_size=32)
+        student.fit(
+            photos, recipe=RECIPE, epochs=1, settings={**settings, **varied}, workers=0, progress=False
+        )
+        (record,) = (record for record in caplog.records if "teachers" in record.message)
+        assert (record.levelname, told in record.message) == (level, True)
+
+
 def test_a_learning_rate_is_found_on_photos(photos: Path, tmp_path: Path) -> None:
     classifier = Classifier("test_efficientnet_se", image_size=32)
     found = classifier.find_learning_rate(photos, recipe=RECIPE, plot=tmp_path / "rates.png", workers=0)

@@ -44,15 +44,15 @@ from activitynet.training import (
     train,
 )
 from activitynet.training.checkpoint import has_checkpoint
-from activitynet.training.distill import load_teachers
+from activitynet.training.distill import Teachers, load_teachers
 from activitynet.training.loop import Keep
 from activitynet.training.lr_find import LearningRates, find_learning_rate
 from activitynet.training.memory_fit import auto_accumulate
-from activitynet.training.step import Teach
 
 _log = logging.getLogger(__name__)
 
 _FEW = 10  # photos of a class that say nothing about it
+_RIGHT = 0.6  # of a teacher's answers: below it, students were seen to learn less than without one
 
 
 def default_workers() -> int:
@@ -114,7 +114,8 @@ def search_learning_rate(
     model: nn.Module, data: PhotoData, preprocess: Preprocess, recipe: Recipe, *, seed: int, workers: int
 ) -> LearningRates:
     """Search for the learning rate of a run on photos; see `find_learning_rate`."""
-    teach = _teaching(model, data, preprocess, recipe)
+    teachers = _teachers(model, data, preprocess, recipe)
+    teach = teachers.loss if teachers else None
     dataset = _training_photos(data, preprocess, recipe, seed)
     return find_learning_rate(model, dataset, recipe, seed=seed, workers=workers, teach=teach)
 
@@ -131,11 +132,23 @@ def _training_photos(
     return AugmentedPhotos(data.train, recipe.augment, preprocess, seed=seed, size_at=sizes, cache=cache)
 
 
-def _teaching(model: nn.Module, data: PhotoData, preprocess: Preprocess, recipe: Recipe) -> Teach | None:
+def _teachers(model: nn.Module, data: PhotoData, preprocess: Preprocess, recipe: Recipe) -> Teachers | None:
     device = device_of(model)
     bf16 = computes_in_bf16(recipe, device)
-    teachers = load_teachers(recipe.distill, data.classes, preprocess, device, bf16=bf16)
-    return teachers.loss if teachers is not None else None
+    return load_teachers(recipe.distill, data.classes, preprocess, device, bf16=bf16)
+
+
+def _tell_how_right(teachers: Teachers, photos: AugmentedPhotos, device: torch.device) -> None:
+    """Warn of teachers that do not recognise what the student is to learn from."""
+    right = teachers.share_right(photos, device)
+    if right < _RIGHT:
+        _log.warning(
+            "the teachers are right about %.0f%% of the training photos as the student sees them: it learns "
+            "their errors. Train on larger images, or with less noise, rotation and cropping.",
+            100 * right,
+        )
+    else:
+        _log.info("the teachers are right about %.0f%% of the training photos", 100 * right)
 
 
 def fit_model(
@@ -179,6 +192,11 @@ def fit_model(
     if recipe.fit_head and not resuming:
         _start_head(model, data, preprocess, recipe, workers)
 
+    photos = _training_photos(data, preprocess, recipe, seed, cache)
+    teachers = _teachers(model, data, preprocess, recipe)
+    if teachers and not resuming:
+        _tell_how_right(teachers, photos, device_of(model))
+
     latest: list[Scores] = []
     val = PhotoDataset(data.val, preprocess)
     bf16 = computes_in_bf16(recipe, device_of(model))
@@ -205,14 +223,14 @@ def fit_model(
     try:
         return train(
             model,
-            _training_photos(data, preprocess, recipe, seed, cache),
+            photos,
             validate,
             recipe,
             run=run,
             resume=resume,
             seed=seed,
             workers=workers,
-            teach=_teaching(model, data, preprocess, recipe),
+            teach=teachers.loss if teachers else None,
             keep=keep,
             callbacks=[*own, *callbacks],
         )

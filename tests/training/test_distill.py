@@ -2,11 +2,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import nn
 
+from activitynet.data.augment import Augment
+from activitynet.data.augmented import AugmentedPhotos
+from activitynet.data.photos import Photo
 from activitynet.data.preprocess import Preprocess
 from activitynet.errors import TrainingError, WeightsError
 from activitynet.training.distill import Teachers, load_teachers
@@ -139,6 +144,24 @@ def test_openvino_says_the_same_where_bfloat16_will_do() -> None:
     torch.testing.assert_close(said, plain.probabilities(images), rtol=0, atol=0.03)
     fast.teachers[0].model.register_forward_pre_hook(lambda *_: pytest.fail("torch was asked"))
     assert torch.equal(fast.probabilities(images), said)
+
+
+def test_teachers_are_asked_how_often_they_are_right(tmp_path: Path, teacher: str) -> None:
+    photos = []
+    for index in range(90):
+        path = tmp_path / f"{index}.png"
+        pixels = np.random.default_rng(index).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        Image.fromarray(pixels).resize((64, 64), Image.Resampling.BICUBIC).save(path)
+        photos.append(Photo(path, index % 3))
+    dataset = AugmentedPhotos(photos, Augment(), STUDENT, seed=3)
+    teachers = load(teacher)
+    dataset.set_epoch(1)
+    raw, labels, _ = dataset.collate([dataset[index] for index in range(90)])
+    right = teachers.probabilities(dataset.light(raw, CPU)).argmax(dim=1).numpy() == labels
+    dataset.set_epoch(2)
+    assert 0 < right.mean() < 1
+    assert teachers.share_right(dataset, CPU) == right.mean()
+    assert teachers.share_right(dataset, CPU, photos=45) == right[::2].mean()
 
 
 def test_a_teacher_says_what_its_card_calibrates(tmp_path: Path, teacher: str) -> None:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from activitynet.data.augmented import AugmentedPhotos
 from activitynet.data.preprocess import Preprocess
 from activitynet.errors import TrainingError
 from activitynet.export import installed
@@ -66,8 +67,25 @@ class Teachers(nn.Module):
         divergence = F.kl_div(student, self.probabilities(images), reduction="none").sum(dim=1)
         return divergence * self.temperature**2
 
+    def share_right(self, dataset: AugmentedPhotos, device: torch.device, *, photos: int = 256) -> float:
+        """Return how often the teachers are right about training photos, varied as in the first epoch.
 
-_STRIDE = 32
+        Args:
+            dataset: What the student is going to learn from.
+            device: Where the teachers are.
+            photos: How many to ask about, from all over the data set.
+        """
+        dataset.set_epoch(1)
+        asked = range(0, len(dataset), math.ceil(len(dataset) / photos))
+        right = 0
+        for begin in range(0, len(asked), _BATCH):
+            raw, labels, _ = dataset.collate([dataset[index] for index in asked[begin : begin + _BATCH]])
+            said = self.probabilities(dataset.light(raw, device)).argmax(dim=1).cpu().numpy()
+            right += int((said == labels).sum())
+        return right / len(asked)
+
+
+_STRIDE, _BATCH = 32, 64
 
 
 class _Teacher(nn.Module):

@@ -101,6 +101,7 @@ def race(scratch: Path, photos: Path, size: int, turns: int, names: list[str]) -
         told = json.loads(done.stdout.splitlines()[-1])
         assert told["photos"] == count, f"{way} labelled {told['photos']} of {count} photos"
         memory[way] = told["peak"]
+        print(f"{way}: {told['seconds']:.1f} s", file=sys.stderr, flush=True)
         return float(told["seconds"])
 
     count = sum(1 for _ in photos.iterdir())

@@ -12,20 +12,12 @@ import argparse
 import tempfile
 from pathlib import Path
 
+from photos import LICENCE, LITE0, SOURCES
+
 from activitynet import Classifier
 from activitynet.data.opening import open_data
 from activitynet.fitting import training_text
 from activitynet.weights import DEFAULT, find_weights
-
-TRAINING_DATA = (
-    "Of public data sets: HAR (Kaggle), Flickr8k, 22 Types of Sports, IdenProf, free-exercise-db, a helmet "
-    "set and one of musical instruments; labels partly made by rules and weeded by eye, about one in ten "
-    "wrong in some classes. Sources are tied to classes: walking and winter activities come only from "
-    "Flickr8k, home repair only from IdenProf, fishing and hunting is nearly all sport shooting, "
-    "transportation nearly all motorcycles. Begun from timm's tf_efficientnet_lite0 (ImageNet-1k, "
-    "Apache-2.0)."
-)
-LICENCE = "research-only: trained on photos for non-commercial research, some of unknown licence"
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -41,7 +33,7 @@ def main(arguments: list[str] | None = None) -> None:
     photos = open_data(options.data, classes=classifier.classes)
     found = classifier.calibrate(photos)
     scores = classifier.evaluate(photos)
-    about = f"{training_text(photos)} {TRAINING_DATA}"
+    about = f"{training_text(photos)} {SOURCES} Begun from {LITE0}."
     classifier.save(options.to, half=True, training_data=about, licence=LICENCE, scores=scores)
     print(scores.summary())
     print(f"temperature {found.temperature:.3f}; ECE on halves not fitted to {found.ece_held_out:.4f}")

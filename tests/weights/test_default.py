@@ -9,11 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from PIL import Image
+from drawn_pattern import pattern
 
 from activitynet import Classifier
 from activitynet.data.activities import ACTIVITIES
@@ -30,13 +29,6 @@ GOLDEN = {
     "water activities": 0.00838,
     "bicycling": 0.00220,
 }
-
-
-def pattern() -> Image.Image:
-    """A picture that any machine draws alike."""
-    rows, columns = np.mgrid[0:240, 0:320]
-    channels = [(rows * 3 + columns) % 256, (rows + columns * 2) % 256, (rows * columns // 40) % 256]
-    return Image.fromarray(np.stack(channels, axis=-1).astype(np.uint8))
 
 
 def test_its_files_are_small_and_hold_finite_halves() -> None:

@@ -277,10 +277,11 @@ def _shares(weights: Sequence[float] | None, count: int) -> torch.Tensor:
 
 
 def load_ensemble(source: str | os.PathLike[str] = "deep-seers", *, device: str | None = None) -> Ensemble:
-    """Load an ensemble; without a name, the published five-member one.
+    """Load an ensemble; without a name, that of five members in the published form.
 
     Args:
-        source: As for `Ensemble.load`.
+        source: As for `Ensemble.load`. ``"deep-seers"`` comes from the Hub, or from the folder that
+            ``ACTIVITYNET_WEIGHTS`` names: ``weights`` in a checkout.
         device: As for `Ensemble.load`.
 
     Raises:

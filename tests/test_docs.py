@@ -41,6 +41,8 @@ def test_a_page_runs_from_its_first_block_to_its_last(
     monkeypatch.chdir(home)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     if page.stem == "deep_seers":
+        if not (ROOT / "weights" / "deep-seers").is_dir():
+            pytest.skip("the ensemble's weights are in a checkout only, not in the source distribution")
         monkeypatch.setenv("ACTIVITYNET_WEIGHTS", str(ROOT / "weights"))
     assert run_page(page, monkeypatch) == count_blocks(page) - len(list(skipped(page)))
 

@@ -64,7 +64,7 @@ def fetch(
     """Return a file of a commit: from the cache with no request, or downloaded into it.
 
     Args:
-        reference: The repository, at a commit (see `resolve`).
+        reference: The repository, at a commit (see `resolve`); at a tag, where ``sha256`` is known.
         filename: Its path in the repository.
         least: Fewest bytes that it may have.
         most: Most bytes that it may have; the size is asked for before the download.

@@ -77,10 +77,10 @@ class Release:
         if not (isinstance(self.repository, str) and isinstance(self.revision, str)):
             raise WeightsError(f"released weights {self.name!r}: repository and revision must be texts.")
         try:
-            revision = self.reference.revision
+            reference = self.reference
         except HubError as error:
             raise WeightsError(f"released weights {self.name!r}: {error}") from error
-        if revision == "main":
+        if reference.revision == "main":
             raise WeightsError(
                 f"released weights {self.name!r} must have a tag or a commit, not {self.revision!r}."
             )

@@ -17,6 +17,9 @@ from activitynet.inference import Engine, compile_network
 from activitynet.training.recipe import Distill
 from activitynet.weights import Card, find_weights, is_ensemble, load_members, load_weights
 
+_STRIDE = 32  # of most networks: sides of teachers' images are whole multiples
+_BATCH = 64
+
 
 class Teachers(nn.Module):
     """Trained models whose mean probabilities another model learns.
@@ -83,9 +86,6 @@ class Teachers(nn.Module):
             said = self.probabilities(dataset.light(raw, device)).argmax(dim=1).cpu().numpy()
             right += int((said == labels).sum())
         return right / len(asked)
-
-
-_STRIDE, _BATCH = 32, 64
 
 
 class _Teacher(nn.Module):

@@ -60,7 +60,7 @@ def test_folders_are_passed_over() -> None:
     [
         (b"", "empty file"),
         (b"no tar file at all" * 100, "damaged or no tar"),
-        (gzip.compress(tar_of(member("a"))), "compressed.*gunzip"),
+        (gzip.compress(tar_of(member("a")), mtime=0), "compressed.*gunzip"),
         (tar_of(member("../a")), "leads out"),
         (tar_of(member("/a")), "leads out"),
         (tar_of(member("a/../../b")), "leads out"),
@@ -69,6 +69,7 @@ def test_folders_are_passed_over() -> None:
         (tar_of(member("a"), member("b", b"", type=tarfile.LNKTYPE, linkname="a")), "link"),
         (tar_of(member("a")) + tar_of(member("b")), "follows its end mark"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "tar",
 )
 def test_what_cannot_be_trusted_is_refused(packed: bytes, reason: str) -> None:
     with pytest.raises(DataError, match=rf"'x\.tar'.*{reason}"):

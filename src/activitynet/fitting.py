@@ -6,6 +6,7 @@ import functools
 import logging
 import math
 import os
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -52,6 +53,7 @@ from activitynet.training.memory_fit import auto_accumulate
 _log = logging.getLogger(__name__)
 
 _FEW = 10  # photos of a class that say nothing about it
+_DRAWING = 0.05  # of a run's time is for its curves, where epochs are short
 _RIGHT = 0.6  # of a teacher's answers: below it, students were seen to learn less than without one
 
 
@@ -210,13 +212,21 @@ def fit_model(
             "per_class_f1": [item.f1 if item.support else None for item in scores.classes],
         }
 
+    next_drawing = 0.0
+
     def draw(event: Event) -> None:
-        if run is not None and event.kind == "epoch":
+        nonlocal next_drawing
+        if run is None or event.kind not in ("epoch", "end"):
+            return
+        if event.best:
+            plot_confusion(latest[0], run.plots / "confusion.png")
+        began = time.monotonic()
+        if event.kind == "end" or began >= next_drawing:
             history, timings = run.read_metrics()
             plot_learning_curves(history, run.plots / "learning_curves.png", timings)
             plot_per_class_f1(history, data.classes, run.plots / "per_class_f1.png")
-            if event.best:
-                plot_confusion(latest[0], run.plots / "confusion.png")
+            now = time.monotonic()
+            next_drawing = now + (now - began) / _DRAWING
 
     live = LiveProgress() if progress and ranks.is_main() else None
     own: list[Callback] = [*([live] if live else []), *([draw] if ranks.is_main() else [])]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from activitynet.study.paired import holm, mean_interval, paired_difference, pareto, ranked
+from activitynet.study.paired import differences, holm, mean_interval, pareto, ranked
 
 BASE, OTHER = [0.50, 0.53, 0.49, 0.55, 0.51], [0.54, 0.56, 0.50, 0.60, 0.53]
 
@@ -21,22 +21,53 @@ def test_the_interval_is_students(count: int) -> None:
 
 def test_one_seed_has_no_interval_and_no_test() -> None:
     assert mean_interval([0.5]) is None
-    found = paired_difference([0.5], [0.6])
+    (found,) = differences([0.5], [[0.6]])
     assert found.mean == pytest.approx(0.1)
     assert (found.low, found.p_value, found.is_shown) == (None, None, False)
 
 
 @pytest.mark.parametrize("count", [2, 3, 5])
-def test_the_paired_test_is_students(count: int) -> None:
-    found = paired_difference(BASE[:count], OTHER[:count])
+def test_two_alone_are_compared_by_students_paired_test(count: int) -> None:
+    (found,) = differences(BASE[:count], [OTHER[:count]])
     expected = stats.ttest_rel(OTHER[:count], BASE[:count])
-    assert found.p_value == pytest.approx(expected.pvalue)
+    assert found.p_value == found.adjusted == pytest.approx(expected.pvalue)
     interval = expected.confidence_interval(0.95)
     assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
 
 
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_several_are_compared_as_least_squares_does(seeds: int) -> None:
+    scores = np.random.default_rng(seeds).random((6, seeds))
+    # A column for each configuration and for each seed but the first; the last says how far each is off.
+    design = np.array(
+        [[*np.eye(6)[at], *np.eye(seeds)[seed][1:]] for at in range(6) for seed in range(seeds)]
+    )
+    fitted, rest, _, _ = np.linalg.lstsq(design, scores.ravel(), rcond=None)
+    freedom = 6 * seeds - design.shape[1]
+    covariance = np.linalg.inv(design.T @ design) * rest[0] / freedom
+    found = differences(scores[0].tolist(), scores[1:].tolist())
+    for at, one in enumerate(found, 1):
+        contrast = np.zeros(design.shape[1])
+        contrast[[at, 0]] = 1, -1
+        error = np.sqrt(contrast @ covariance @ contrast)
+        assert one.mean == pytest.approx(contrast @ fitted)
+        assert one.p_value == pytest.approx(2 * stats.t.sf(abs(one.mean) / error, freedom))
+        assert one.high == pytest.approx(one.mean + stats.t.ppf(0.975, freedom) * error)
+    assert [one.adjusted for one in found] == pytest.approx(holm([one.p_value or 0.0 for one in found]))
+
+
+def test_a_false_finding_is_as_rare_as_it_says() -> None:
+    draw = np.random.default_rng(0)
+    studies = [draw.normal(size=(12, 2)) + draw.normal(size=2) for _ in range(2000)]
+    wrong = sum(
+        any(one.is_shown for one in differences(one_study[0], one_study[1:])) for one_study in studies
+    )
+    assert 0.02 < wrong / len(studies) < 0.06
+
+
 def test_what_is_the_same_at_every_seed_is_no_difference() -> None:
-    assert paired_difference(BASE, BASE).p_value == 1.0
+    assert differences(BASE, [BASE])[0].p_value == 1.0
+    assert differences(BASE, []) == []
 
 
 def test_holm_is_what_its_definition_says() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from activitynet import atomic
 from activitynet.evaluation.report import draw
 from activitynet.pages import readable, write_page
+from activitynet.study.paired import Difference
 from activitynet.study.results import Row, StudyResult
 from activitynet.study.study_folder import StudyFolder
 from activitynet.study.study_plots import plot_costs, plot_importance, plot_ranks, plot_scores
@@ -44,7 +45,7 @@ def write_study(folder: StudyFolder, result: StudyResult) -> Path:
     return folder.page
 
 
-HEADINGS = ("macro-F1 ± 95 %", "from base", "p", "parameters", "MACs", "minutes", "img/s")
+HEADINGS = ("macro-F1 ± 95 %", "from base ± 95 %", "p", "parameters", "MACs", "minutes", "img/s")
 """What `cells` says of a configuration."""
 
 
@@ -54,13 +55,18 @@ def cells(row: Row) -> list[str]:
     half = "" if interval is None else f" ± {interval.high - interval.value:.3f}"
     return [
         "–" if row.score is None else f"{row.score:.3f}{half}",
-        "base" if row.is_base else "–" if difference is None else f"{difference.mean:+.3f}".replace("-", "−"),
+        "base" if row.is_base else "–" if difference is None else _told(difference),
         "–" if difference is None or difference.adjusted is None else f"{difference.adjusted:.2g}",
         "–" if row.parameters is None else f"{row.parameters:,}",
         "–" if row.macs is None else f"{row.macs / 1e6:,.0f} M",
         "–" if row.minutes is None else f"{row.minutes:.{1 if row.minutes >= 10 else 2}f}",
         "–" if row.images_per_second is None else f"{row.images_per_second:.0f}",
     ]
+
+
+def _told(difference: Difference) -> str:
+    half = "" if difference.high is None else f" ± {difference.high - difference.mean:.3f}"
+    return f"{difference.mean:+.3f}{half}".replace("-", "−")
 
 
 def _plots(folder: Path, result: StudyResult) -> list[dict[str, str]]:

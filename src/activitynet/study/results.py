@@ -11,7 +11,7 @@ import numpy as np
 from activitynet.evaluation.bootstrap import Estimate
 from activitynet.study.axes import Value
 from activitynet.study.definition import Study
-from activitynet.study.paired import Difference, Ranks, holm, mean_interval, paired_difference, ranked
+from activitynet.study.paired import Difference, Ranks, differences, mean_interval, ranked
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -205,13 +205,9 @@ def _compared(rows: list[Row]) -> list[Row]:
     if base is None:
         return rows
     others = [row for row in rows if row.state == "complete" and not row.is_base]
-    found = [paired_difference(base.scores, row.scores) for row in others]
-    p_values = [1.0 if one.p_value is None else one.p_value for one in found]
-    differences = {
-        row.key: one if one.p_value is None else replace(one, adjusted=adjusted)
-        for row, one, adjusted in zip(others, found, holm(p_values), strict=True)
-    }
-    return [replace(row, difference=differences.get(row.key)) for row in rows]
+    found = differences(base.scores, [row.scores for row in others])
+    of_row = {row.key: one for row, one in zip(others, found, strict=True)}
+    return [replace(row, difference=of_row.get(row.key)) for row in rows]
 
 
 def _importance(study: Study, trials: Sequence[FrozenTrial]) -> dict[str, float]:

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from activitynet.study.paired import differences, holm, mean_interval, pareto, ranked
+from activitynet.study.paired import differences, holm, mean_intervals, pareto, ranked
 
 BASE, OTHER = [0.50, 0.53, 0.49, 0.55, 0.51], [0.54, 0.56, 0.50, 0.60, 0.53]
 
 
 @pytest.mark.parametrize("count", [2, 3, 5])
-def test_the_interval_is_students(count: int) -> None:
-    found = mean_interval(BASE[:count])
+def test_the_interval_of_one_is_students(count: int) -> None:
+    (found,) = mean_intervals([BASE[:count]])
     assert found is not None
     error = stats.sem(BASE[:count])
     expected = stats.t.interval(0.95, count - 1, loc=np.mean(BASE[:count]), scale=error)
@@ -19,8 +19,19 @@ def test_the_interval_is_students(count: int) -> None:
     assert found.value == pytest.approx(np.mean(BASE[:count]))
 
 
+def test_the_intervals_of_several_hold_their_means_as_often_as_they_say() -> None:
+    draw = np.random.default_rng(0)
+    truth = draw.normal(size=11)
+    inside = []
+    for _ in range(500):
+        found = mean_intervals((truth[:, None] + draw.normal(size=(11, 2))).tolist())
+        inside += [one.low <= mean <= one.high for one, mean in zip(found, truth, strict=True) if one]
+    assert len(inside) == 5500
+    assert np.mean(inside) == pytest.approx(0.95, abs=0.01)
+
+
 def test_one_seed_has_no_interval_and_no_test() -> None:
-    assert mean_interval([0.5]) is None
+    assert mean_intervals([[0.5], [0.6]]) == [None, None]
     (found,) = differences([0.5], [[0.6]])
     assert found.mean == pytest.approx(0.1)
     assert (found.low, found.p_value, found.is_shown) == (None, None, False)

@@ -15,28 +15,34 @@ RANKED_FROM = 5
 """Seeds from which configurations are ranked: with fewer no difference of ranks can be shown."""
 
 
-def mean_interval(values: Sequence[float], *, confidence: float = CONFIDENCE) -> Estimate | None:
-    """Return the mean of a score over seeds, with Student's interval; `None` without two seeds.
+def mean_intervals(scores: Sequence[Sequence[float]]) -> list[Estimate | None]:
+    """Return each configuration's mean over seeds, with a 95 % interval by Student's distribution.
 
-    It says where the mean over all seeds lies, on these photos. It does not know that other photos would give
-    another score; `activitynet evaluate` says how far.
+    An interval says where the mean over all seeds lies, on these photos. It does not know that other photos
+    would give another score; `activitynet evaluate` says how far. Seeds are taken to scatter one
+    configuration as widely as another: two of them alone say next to nothing of how widely.
 
     Args:
-        values: A score a seed.
-        confidence: How often such an interval should hold the truth, in (0, 1).
+        scores: For each configuration, a score for each of the same seeds.
+
+    Returns:
+        An estimate for each; `None` without two seeds.
 
     Example:
-        >>> print(mean_interval([0.5, 0.6]))
+        >>> print(*mean_intervals([[0.5, 0.6]]))
         0.550 (-0.085 to 1.185)
     """
-    if len(values) < 2:
-        return None
+    table = np.asarray(scores, dtype=np.float64)
+    if table.ndim != 2 or table.shape[1] < 2:
+        return [None] * len(scores)
     from scipy.stats import t  # noqa: PLC0415  only studies need it
 
-    mean = float(np.mean(values))
-    half = float(t.ppf((1 + confidence) / 2, len(values) - 1)) * float(np.std(values, ddof=1))
-    half /= math.sqrt(len(values))
-    return Estimate(mean, mean - half, mean + half)
+    count, seeds = table.shape
+    means = table.mean(axis=1)
+    freedom = count * (seeds - 1)
+    error = math.sqrt(float(((table - means[:, None]) ** 2).sum()) / freedom / seeds)
+    half = float(t.ppf((1 + CONFIDENCE) / 2, freedom)) * error
+    return [Estimate(mean, mean - half, mean + half) for mean in means.tolist()]
 
 
 @dataclass(frozen=True)

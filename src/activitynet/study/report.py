@@ -45,7 +45,7 @@ def write_study(folder: StudyFolder, result: StudyResult) -> Path:
     return folder.page
 
 
-HEADINGS = ("macro-F1 ± 95 %", "from base ± 95 %", "p", "parameters", "MACs", "minutes", "img/s")
+HEADINGS = ("macro-F1 ± 95 %", "from base", "p", "parameters", "MACs", "minutes", "img/s")
 """What `cells` says of a configuration."""
 
 

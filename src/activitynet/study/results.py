@@ -11,7 +11,7 @@ import numpy as np
 from activitynet.evaluation.bootstrap import Estimate
 from activitynet.study.axes import Value
 from activitynet.study.definition import Study
-from activitynet.study.paired import Difference, Ranks, differences, mean_interval, ranked
+from activitynet.study.paired import Difference, Ranks, differences, mean_intervals, ranked
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -56,6 +56,7 @@ class Row:
         runs: What came of each seed.
         parameters: Of the network.
         macs: Multiply-adds a photo.
+        interval: The mean score with its 95 % interval; `None` where it is not complete, or has one seed.
         difference: From the base, over the seeds of both; `None` where there is nothing to compare.
     """
 
@@ -68,6 +69,7 @@ class Row:
     runs: Mapping[int, Run]
     parameters: int | None
     macs: float | None
+    interval: Estimate | None = None
     difference: Difference | None = None
 
     @property
@@ -79,11 +81,6 @@ class Row:
     def score(self) -> float | None:
         """Mean macro-F1 over the seeds."""
         return float(np.mean(self.scores)) if self.runs else None
-
-    @property
-    def interval(self) -> Estimate | None:
-        """The mean with its 95 % interval over seeds; `None` without two."""
-        return mean_interval(self.scores)
 
     @property
     def minutes(self) -> float | None:
@@ -201,13 +198,18 @@ def _row(study: Study, trial: FrozenTrial) -> Row:
 
 
 def _compared(rows: list[Row]) -> list[Row]:
-    base = next((row for row in rows if row.is_base and row.state == "complete"), None)
-    if base is None:
-        return rows
-    others = [row for row in rows if row.state == "complete" and not row.is_base]
-    found = differences(base.scores, [row.scores for row in others])
-    of_row = {row.key: one for row, one in zip(others, found, strict=True)}
-    return [replace(row, difference=of_row.get(row.key)) for row in rows]
+    """Add to the complete rows what their seeds tell together."""
+    complete = [row for row in rows if row.state == "complete"]
+    of_row: dict[str, dict[str, Any]] = {row.key: {} for row in rows}
+    for row, interval in zip(complete, mean_intervals([row.scores for row in complete]), strict=True):
+        of_row[row.key]["interval"] = interval
+    base = next((row for row in complete if row.is_base), None)
+    if base is not None:
+        others = [row for row in complete if row is not base]
+        found = differences(base.scores, [row.scores for row in others])
+        for row, difference in zip(others, found, strict=True):
+            of_row[row.key]["difference"] = difference
+    return [replace(row, **of_row[row.key]) for row in rows]
 
 
 def _importance(study: Study, trials: Sequence[FrozenTrial]) -> dict[str, float]:

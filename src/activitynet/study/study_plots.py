@@ -25,12 +25,14 @@ def plot_scores(rows: Sequence[Row], path: str | os.PathLike[str]) -> None:
         StorageError: The picture cannot be written.
     """
     shown = list(rows[:_SHOWN])
-    # Where two seeds stretch an interval over everything, it is cut off: the seeds stay apart.
+    # An interval that is wider than all seeds is cut off: the seeds stay apart.
     every = [score for row in shown for score in row.scores]
-    room = max(0.02, max(every) - min(every))
+    room = max(0.02, 0.5 * (max(every) - min(every)))
     low, high = max(0.0, min(every) - room), min(1.0, max(every) + room)
     with new_figure(7.5, max(2.2, 1.1 + 0.3 * len(shown))) as figure:
         axes = figure.subplots()
+        for base in (row for row in rows if row.is_base):
+            axes.axvline(base.score or 0.0, color=ORANGE, linewidth=1, linestyle=":")
         for at, row in enumerate(reversed(shown)):
             colour = ORANGE if row.is_base else BLUE
             if (interval := row.interval) is not None:

@@ -35,14 +35,19 @@ def main() -> None:
 
 
 def section(result: StudyResult, picture: str) -> str:
-    """Return a study as Markdown."""
+    """Return a study as Markdown: what differs between its configurations, and what it shows."""
     name = result.study.name
+    table = [cells(row) for row in result.complete]
+    shown = [at for at, column in enumerate(zip(*table, strict=True)) if len(set(column)) > 1]
     lines = [
         f"![Macro-F1 of each configuration of the study {name}; the table below has the numbers]({picture})",
         "",
-        "| configuration | " + " | ".join(HEADINGS) + " |",
-        "|---" * (1 + len(HEADINGS)) + "|",
-        *(f"| {row.label} | " + " | ".join(cells(row)) + " |" for row in result.complete),
+        "| configuration | " + " | ".join(HEADINGS[at] for at in shown) + " |",
+        "|---|" + "---:|" * len(shown),
+        *(
+            f"| {row.label} | " + " | ".join(line[at] for at in shown) + " |"
+            for row, line in zip(result.complete, table, strict=True)
+        ),
         "",
         *result.sentences,
         f"[Every run, as CSV](studies/{name}.csv).",

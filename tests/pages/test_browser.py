@@ -19,7 +19,7 @@ from activitynet.evaluation import Answers
 from activitynet.evaluation.report import make_report, write_report
 from activitynet.evaluation.side_by_side import comparison_table, read_report, write_comparison
 from activitynet.study.definition import read_definition
-from activitynet.study.paired import paired_difference, ranked
+from activitynet.study.paired import differences, mean_intervals, ranked
 from activitynet.study.report import write_study
 from activitynet.study.results import Row, Run, StudyResult
 from activitynet.study.study_folder import StudyFolder
@@ -82,13 +82,16 @@ def a_study() -> StudyResult:
     study = read_definition({**fields, "axes": {"a": alternatives, "epochs": [1, 2]}}, EVIL)
     draw = np.random.default_rng(0)
     scores = draw.random((3, 5)) / 10 + np.array([[0.5], [0.6], [0.4]])
+    intervals, found = mean_intervals(scores.tolist()), differences(scores[0].tolist(), scores[1:].tolist())
 
     def row(at: int, label: str, state: Any, runs: int) -> Row:
         done = {seed: Run(scores[at % 3, seed], 0.5, 1, 2, 60.0 + at, 90.0) for seed in range(runs)}
-        difference = paired_difference(scores[0].tolist(), scores[at].tolist()) if 0 < at < 3 else None
+        interval = intervals[at] if at < 3 else None
+        difference = found[at - 1] if 0 < at < 3 else None
         error = EVIL if state == "failed" else ""
         sizes = {"parameters": 90_000 + at, "macs": 1e6}
-        return Row(str(at), label, {}, at == 0, state, error, done, **sizes, difference=difference)
+        facts = {**sizes, "interval": interval, "difference": difference}
+        return Row(str(at), label, {}, at == 0, state, error, done, **facts)
 
     rows = [row(at, label, "complete", 5) for at, label in enumerate(list(alternatives)[:3])]
     rows += [row(3, EVIL, "failed", 0), row(4, "half", "running", 1)]

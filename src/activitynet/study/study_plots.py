@@ -39,7 +39,10 @@ def plot_scores(rows: Sequence[Row], path: str | os.PathLike[str]) -> None:
                 axes.plot([interval.low, interval.high], [at, at], color=GREY)
             axes.plot(row.scores, [at] * len(row.scores), "|", color=colour, markersize=9)
             axes.plot(row.score or 0.0, at, "o", color=colour)
-        names = [one_line(row.label, 40) + (" (base)" if row.is_base else "") for row in reversed(shown)]
+        names = [
+            one_line(row.label, 40) + (" (base)" if row.is_base and row.point else "")
+            for row in reversed(shown)
+        ]
         axes.set_yticks(range(len(shown)), names)
         axes.set(xlabel="macro-F1 (0 to 1)", xlim=(low, high), ylim=(-0.6, len(shown) - 0.4))
         axes.set_title("Every seed, and the mean with its 95 % interval")

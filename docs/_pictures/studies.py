@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 
 from activitynet.study import StudyResult, read_study
-from activitynet.study.report import HEADINGS, cells
+from activitynet.study.report import differing
 from activitynet.study.study_plots import plot_scores
 
 DOCS = Path(__file__).resolve().parent.parent
@@ -37,15 +37,14 @@ def main() -> None:
 def section(result: StudyResult, picture: str) -> str:
     """Return a study as Markdown: what differs between its configurations, and what it shows."""
     name = result.study.name
-    table = [cells(row) for row in result.complete]
-    shown = [at for at, column in enumerate(zip(*table, strict=True)) if len(set(column)) > 1]
+    headings, table = differing(result.complete)
     lines = [
         f"![Macro-F1 of each configuration of the study {name}; the table below has the numbers]({picture})",
         "",
-        "| configuration | " + " | ".join(HEADINGS[at] for at in shown) + " |",
-        "|---|" + "---:|" * len(shown),
+        "| configuration | " + " | ".join(headings) + " |",
+        "|---|" + "---:|" * len(headings),
         *(
-            f"| {row.label} | " + " | ".join(line[at] for at in shown) + " |"
+            f"| {row.label} | " + " | ".join(line) + " |"
             for row, line in zip(result.complete, table, strict=True)
         ),
         "",

@@ -131,13 +131,9 @@ def _list(study: str | None, *, as_json: bool) -> None:
 
 
 def _print(result: StudyResult) -> None:
-    from activitynet.study.report import HEADINGS, cells  # noqa: PLC0415  --help needs no torch
+    from activitynet.study.report import differing  # noqa: PLC0415  --help needs no torch
 
-    shown = [
-        at for at, heading in enumerate(HEADINGS) if heading != "MACs"
-    ]  # it would be too much for a line
-    headings = [HEADINGS[at] for at in shown]
-    table = [[cells(row)[at] for at in shown] for row in result.rows]
+    headings, table = differing(result.rows, but=("MACs", "img/s"))  # which would leave labels no room
     widths = [max(map(len, column)) for column in zip(headings, *table, strict=True)]
     printer = RowPrinter(
         Column("configuration", ratio=1, overflow="fold", min_width=16),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -62,6 +62,25 @@ def cells(row: Row) -> list[str]:
         "–" if row.minutes is None else f"{row.minutes:.{1 if row.minutes >= 10 else 2}f}",
         "–" if row.images_per_second is None else f"{row.images_per_second:.0f}",
     ]
+
+
+def differing(rows: Sequence[Row], *, but: Collection[str] = ()) -> tuple[list[str], list[list[str]]]:
+    """Return the columns of `cells` that tell configurations apart: the score, and what differs.
+
+    Args:
+        rows: The configurations.
+        but: Headings to leave out.
+
+    Returns:
+        The headings, and for each row its cells.
+    """
+    table = [cells(row) for row in rows]
+    shown = [
+        at
+        for at, heading in enumerate(HEADINGS)
+        if heading not in but and (at == 0 or len(rows) == 1 or len({line[at] for line in table}) > 1)
+    ]
+    return [HEADINGS[at] for at in shown], [[line[at] for at in shown] for line in table]
 
 
 def _told(difference: Difference) -> str:

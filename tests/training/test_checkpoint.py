@@ -15,6 +15,9 @@ from activitynet.training.checkpoint import (
     with_prefix,
     without_prefix,
 )
+from activitynet.training.optim import make_optimizer
+from activitynet.training.recipe import Optimizer, Recipe
+from activitynet.zoo import create_model
 
 
 def stepped(
@@ -92,3 +95,30 @@ def test_saving_again_replaces_the_old_one_and_leaves_nothing_behind(tmp_path: P
     tensors, state = read_checkpoint(tmp_path / "last")
     assert (tensors["a"].item(), state["step"]) == (2.0, 2)
     assert [entry.name for entry in (tmp_path / "last").iterdir()] == ["state.safetensors"]
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "lamb", "lion", "nadamw", "rmsprop", "sgd"])
+def test_timms_optimizers_go_on_as_if_never_saved(tmp_path: Path, name: str) -> None:
+    recipe = Recipe(optimizer=Optimizer(name=name, lr=1e-3))
+
+    def learn(model: nn.Module, optimizer: torch.optim.Optimizer, seed: int) -> None:
+        images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(seed))
+        optimizer.zero_grad()
+        model(images).pow(2).sum().backward()
+        optimizer.step()
+
+    model, other = (create_model("test_resnet_se", num_classes=3) for _ in range(2))
+    optimizer, other_optimizer = make_optimizer(model, recipe), make_optimizer(other, recipe)
+    for seed in range(2):
+        learn(model, optimizer, seed)
+    tensors, values = flatten_optimizer(optimizer)
+    whole = with_prefix("model", model.state_dict()) | with_prefix("optimizer", tensors)
+    save_checkpoint(tmp_path, whole, {"optimizer": values})
+
+    read, state = read_checkpoint(tmp_path)
+    other.load_state_dict(without_prefix("model", read))
+    restore_optimizer(other_optimizer, without_prefix("optimizer", read), state["optimizer"])
+    learn(model, optimizer, 2)
+    learn(other, other_optimizer, 2)
+    for expected, found in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.equal(expected, found)

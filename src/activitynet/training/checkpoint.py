@@ -16,6 +16,7 @@ from activitynet.tensors import read_metadata, read_tensors, save_tensors
 Tensors = dict[str, torch.Tensor]
 
 _FILE = "state.safetensors"
+_GROUP = "group"  # before the number of a parameter group, where others are of parameters
 
 
 def save_checkpoint(folder: Path, tensors: Mapping[str, torch.Tensor], state: Mapping[str, Any]) -> None:
@@ -72,22 +73,33 @@ def flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[Tensors, dict[s
     whole = optimizer.state_dict()
     tensors: Tensors = {}
     scalars: dict[str, dict[str, Any]] = {}
+    groups: list[dict[str, Any]] = [{} for _ in whole["param_groups"]]
     for index, values in whole["state"].items():
         for name, value in values.items():
             if isinstance(value, torch.Tensor):
                 tensors[f"{index}.{name}"] = value
             else:
                 scalars.setdefault(str(index), {})[name] = value
-    return tensors, {"groups": whole["param_groups"], "scalars": scalars}
+    for index, values in enumerate(whole["param_groups"]):
+        for name, value in values.items():
+            if isinstance(value, torch.Tensor):  # Lamb counts its steps so
+                tensors[f"{_GROUP}{index}.{name}"] = value
+            else:
+                groups[index][name] = value
+    return tensors, {"groups": groups, "scalars": scalars}
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Tensors, values: Mapping[str, Any]) -> None:
     """Put an optimiser back into the state that `flatten_optimizer` took apart."""
     state: dict[int, dict[str, Any]] = {int(i): dict(entry) for i, entry in values["scalars"].items()}
+    groups = [dict(group) for group in values["groups"]]
     for key, tensor in tensors.items():
         index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = tensor
-    optimizer.load_state_dict({"state": state, "param_groups": values["groups"]})
+        if index.startswith(_GROUP):
+            groups[int(index.removeprefix(_GROUP))][name] = tensor
+        else:
+            state.setdefault(int(index), {})[name] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
 def with_prefix(prefix: str, tensors: Mapping[str, torch.Tensor]) -> Tensors:

@@ -32,11 +32,11 @@ check: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 	$(BIN)/mkdocs build --strict --site-dir site
 
+# The lowest of what we need, with the newest of what that needs in turn: their deprecations are not ours.
 test-lowest:
 	$(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
 	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --editable '.[test]'
-	# The lowest of what we need, with the newest of what that needs in turn: their deprecations are not ours.
 	$(LOWEST)/bin/python -m pytest -n logical --maxprocesses 4 -m "not slow" -W ignore::DeprecationWarning
 
 dist: $(VENV)/.installed-dev

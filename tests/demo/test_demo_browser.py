@@ -110,6 +110,17 @@ def answer(page: Any, act: Callable[[], None]) -> str:
     return page.find_element("id", "answer").get_property("textContent").strip()
 
 
+def leave(page: Any, act: Callable[[], None]) -> None:
+    """Do what leads to another page, and wait for that one: a click may return before it is there."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    before = page.current_url
+    act()
+    WebDriverWait(page, 30).until(
+        lambda _: page.current_url != before and page.execute_script("return document.readyState") == "complete"
+    )
+
+
 def press(page: Any) -> Callable[[], None]:
     return page.find_element("css selector", "button.main").click
 
@@ -281,7 +292,7 @@ def test_it_works_without_scripts(browser: Any, port: int, drawn: list[Path], en
     open_page(browser, port, script=False)
     try:
         choose(browser, drawn[0])
-        browser.find_element("css selector", "button.main").click()
+        leave(browser, press(browser))
         said = browser.find_element("id", "verdict").text.lower()
         assert said.startswith(ensemble.predict_one(drawn[0]).label)
         assert not browser.find_element("id", "open-camera").is_displayed()
@@ -293,6 +304,6 @@ def test_it_works_without_scripts(browser: Any, port: int, drawn: list[Path], en
 
 def test_another_sites_form_is_refused(browser: Any, port: int) -> None:
     browser.get(f"data:text/html,<form method=post action='http://127.0.0.1:{port}/'><button>go")
-    browser.find_element("css selector", "button").click()
+    leave(browser, browser.find_element("css selector", "button").click)
     assert "Refused: this was sent by another site (null)" in browser.page_source
     browser.get_log("browser")  # which has the status

@@ -67,7 +67,11 @@ class Loopback:
         self.sizes: dict[str, int] = {}  # sizes that are claimed instead of the true ones
         self.released = threading.Event()
         self._servers = [_Server(self), _Server(self)]
-        self.endpoint, self.large = (f"http://127.0.0.1:{server.server_port}" for server in self._servers)
+        # Two names, for a client may hold two ports of one host to be one place.
+        self.endpoint, self.large = (
+            f"http://{host}:{server.server_port}"
+            for host, server in zip(("127.0.0.1", "localhost"), self._servers, strict=True)
+        )
         self._threads = [
             threading.Thread(target=server.serve_forever, args=(0.01,)) for server in self._servers
         ]
@@ -128,8 +132,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         hub = self.server.hub
+        self._fault = None
         path = urllib.parse.unquote(urllib.parse.urlsplit(self.path).path)
         request = f"{self.command} {path}"
+        if request == _AGENTS:
+            self._error(404, "EntryNotFound")
+            return
         hub.requests.append(request)
         hub.tokens.append((request, self.headers.get("Authorization")))
         body = self._body()
@@ -309,6 +317,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if (found := self._find(name, revision or "main")) is not None:
             self._json({"id": name, "sha": found[0], "siblings": [{"rfilename": file} for file in found[1]]})
 
+
+# What the client asks once a process, to tell the Hub who runs it: at any time, so it is no part of a test.
+_AGENTS = "GET /api/agent-harnesses"
 
 _NAME = r"([^/]+/[^/]+)"
 _ROUTES: list[tuple[str, Callable[..., None]]] = [

@@ -203,7 +203,8 @@ def test_a_redirect_elsewhere_brings_no_other_file(
         evil = {name: bytes(len(data)) for name, data in files.items()}
         other.put(REPOSITORY, evil)
         name = "config.json" if "config" in where else "model.safetensors"
-        target = f"{other.endpoint}/{REPOSITORY}/resolve/main/{name}"
+        elsewhere = other.endpoint.replace("127.0.0.1", "localhost")
+        target = f"{elsewhere}/{REPOSITORY}/resolve/main/{name}"
         ready.fail("elsewhere", where, headers={"Location": target})
         refused(HubError, "not the Hub's|what arrives is not the file")
         assert {token for _, token in other.tokens} <= {None}

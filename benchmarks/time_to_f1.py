@@ -7,7 +7,7 @@ FOLDER holds timm's ``config.json`` and ``model.safetensors`` of the backbone. T
 ``fine_tune`` with its own augmentation. Every run is a process of its own, seed by seed in turns, with the
 same photos. The clock starts when the libraries are loaded and counts all that follows, validation included.
 The score is `activitynet.evaluation.score`'s for everyone: macro-F1 over the classes with at least 30
-validation photos. A run ends after its epochs or its minutes.
+validation photos. A run ends after its epochs or its minutes, with ``--until-target`` when it is there.
 """
 
 from __future__ import annotations
@@ -42,8 +42,9 @@ from activitynet.evaluation import score
 class Curve:
     """The scores of one run against the minutes, and when it has to end."""
 
-    def __init__(self, classes: Sequence[str], minutes: float) -> None:
-        self.classes, self.limit, self.points = classes, minutes, list[tuple[float, float, float]]()
+    def __init__(self, classes: Sequence[str], minutes: float, target: float = math.inf) -> None:
+        self.classes, self.limit, self.target = classes, minutes, target
+        self.points: list[tuple[float, float, float]] = []
         self._began = time.monotonic()
 
     def minutes(self) -> float:
@@ -51,8 +52,8 @@ class Curve:
         return (time.monotonic() - self._began) / 60
 
     def over(self) -> bool:
-        """Tell whether the run has used up its minutes."""
-        return self.minutes() >= self.limit
+        """Tell whether the run has used up its minutes, or is where it should get."""
+        return self.minutes() >= self.limit or any(f1 >= self.target for _, f1, _ in self.points)
 
     def add(self, macro_f1: float, accuracy: float) -> None:
         """Take down a validation's scores, now."""
@@ -86,6 +87,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64, help="photos a step of the peers (default: 64)")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--target", type=float, default=0.80)
+    parser.add_argument("--until-target", action="store_true", help="end a run when it is there")
     parser.add_argument("--json", type=Path, help="write the curves here too")
     parser.add_argument("--child", nargs=2, metavar=("WAY", "SEED"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -93,7 +95,8 @@ def main() -> None:
         way, seed = arguments.child
         torch.manual_seed(int(seed))
         data = open_data(arguments.data)
-        curve = Curve(data.classes, arguments.minutes)
+        target = arguments.target if arguments.until_target else math.inf
+        curve = Curve(data.classes, arguments.minutes, target)
         WAYS[way](data, curve, int(seed), arguments)
         print(json.dumps(curve.points))
         return

@@ -116,9 +116,8 @@ def leave(page: Any, act: Callable[[], None]) -> None:
 
     before = page.current_url
     act()
-    WebDriverWait(page, 30).until(
-        lambda _: page.current_url != before and page.execute_script("return document.readyState") == "complete"
-    )
+    ready = "return document.readyState == 'complete'"
+    WebDriverWait(page, 30).until(lambda _: page.current_url != before and page.execute_script(ready))
 
 
 def press(page: Any) -> Callable[[], None]:

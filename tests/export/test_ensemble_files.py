@@ -91,6 +91,8 @@ def alone(path: Path, photos: list[np.ndarray]) -> np.ndarray:
     return np.concatenate([module(torch.from_numpy(photo)[None]).detach().numpy() for photo in photos])
 
 
+# torch's own reader, where it is an older one.
+@pytest.mark.filterwarnings("ignore:The given buffer is not writable:UserWarning")
 @pytest.mark.parametrize("form", ["onnx", "openvino", "torch"])
 def test_a_file_says_what_the_ensemble_says(
     form: str, ensemble: Ensemble, exported: Callable[[str], Path], drawings: list[Path]

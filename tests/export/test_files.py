@@ -132,6 +132,20 @@ def test_a_file_runs_without_torch_and_agrees(
     assert read.preprocess == classifier.preprocess
 
 
+def test_an_onnxscript_older_than_torch_is_named_with_its_remedy(
+    classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def export(*args: Any, **options: Any) -> None:
+        missing = "onnxscript._framework_apis.torch_9_9"
+        raise RuntimeError("step 3") from ModuleNotFoundError(f"No module named {missing!r}", name=missing)
+
+    monkeypatch.setattr(torch.onnx, "export", export)
+    with pytest.raises(ModelError, match=r"older than torch .*: pip install --upgrade onnxscript\.$"):
+        classifier.export(tmp_path / "model.onnx", format="onnx")
+
+
+# torch's own reader, where it is an older one.
+@pytest.mark.filterwarnings("ignore:The given buffer is not writable:UserWarning")
 def test_a_torch_file_agrees(
     classifier: Classifier, exported: Callable[[str], Path], photos: dict[str, np.ndarray]
 ) -> None:

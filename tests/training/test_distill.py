@@ -140,7 +140,7 @@ def test_openvino_says_the_same_where_bfloat16_will_do() -> None:
     with torch.autocast("cpu", torch.bfloat16):  # as in a step
         said = fast.probabilities(images)
     assert said.dtype is torch.float32
-    assert said.std(dim=0).max() > 0.05  # it tells photos apart
+    assert said.std(dim=0).max() > 0.04  # it tells photos apart
     torch.testing.assert_close(said, plain.probabilities(images), rtol=0, atol=0.03)
     fast.teachers[0].model.register_forward_pre_hook(lambda *_: pytest.fail("torch was asked"))
     assert torch.equal(fast.probabilities(images), said)

@@ -66,7 +66,8 @@ def network_graph(model: nn.Module, sizes: Sequence[tuple[int, int]]) -> onnx.Mo
     Raises:
         ModelError: The network does something that has no ONNX form, or packages are missing.
     """
-    network = scale_group_norms(model).to("cpu", torch.float32)
+    # Channels-last weights would leave their strides in the graph.
+    network = scale_group_norms(model).to("cpu", torch.float32, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     example = as_images([torch.zeros(_EXAMPLE, 3, *size) for size in sizes])
     return _traced(network, example, ("batch",), pixel_names(len(sizes)), [LOGITS])
 
@@ -133,9 +134,14 @@ def read_onnx(path: Path) -> tuple[bytes, Contents]:
 
 def first_cause(error: BaseException) -> str:
     """Return one line of what an error began with, for exporters wrap it in pages of their own."""
+    origin = _origin(error)
+    return (str(origin).strip() or type(origin).__name__).splitlines()[0]
+
+
+def _origin(error: BaseException) -> BaseException:
     while error.__cause__ is not None:
         error = error.__cause__
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return error
 
 
 def _traced(
@@ -144,7 +150,8 @@ def _traced(
     """Return a module's graph, in which the first axes of its inputs may have any length."""
     need("onnx")
     need("onnxscript")
-    lengths: Any = {index: torch.export.Dim(name) for index, name in enumerate(axes)}
+    # At least 2, for older torch takes 1 for a case of its own; a file takes it all the same.
+    lengths: Any = {index: torch.export.Dim(name, min=2) for index, name in enumerate(axes)}
     if not isinstance(example, torch.Tensor):
         lengths = [lengths] * len(example)
     try:
@@ -160,6 +167,12 @@ def _traced(
                 verbose=False,
             )
     except Exception as error:  # tracing fails in many ways
+        origin = _origin(error)
+        if isinstance(origin, ModuleNotFoundError) and str(origin.name).startswith("onnxscript."):
+            # It has a module for each torch that it knows.
+            raise ModelError(
+                f"onnxscript is older than torch {torch.__version__}: pip install --upgrade onnxscript."
+            ) from error
         raise ModelError(f"{type(module).__name__} has no ONNX form: {first_cause(error)}") from error
     assert program is not None  # noqa: S101  it is where a path is given
     graph: onnx.ModelProto = program.model_proto

@@ -2,7 +2,6 @@
 
     python benchmarks/predict.py
     python benchmarks/predict.py --models resnet18_se --sizes 224 --batches 1 --json results.json
-    python benchmarks/predict.py --int8 WEIGHTS DATA    instead: what 8 bits cost in macro-F1
 
 Images are ready in memory: this is the forward pass alone. All ways take turns within one run, so that
 whatever else the machine does is shared, and a ratio is the median of the turns' ratios. ``auto`` is what
@@ -17,7 +16,6 @@ import json
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +25,7 @@ import torch
 from pairing import Others, peak_memory, spread, write
 from torch import Tensor
 
-from activitynet import Classifier, create_model
+from activitynet import create_model
 from activitynet.export import installed
 from activitynet.inference import EngineName, compile_network
 
@@ -44,7 +42,6 @@ def main() -> None:
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 32])
     parser.add_argument("--turns", type=int, default=5, help="how often each way has its turn (default: 5)")
     parser.add_argument("--seconds", type=float, default=0.5, help="length of a turn (default: 0.5)")
-    parser.add_argument("--int8", nargs=2, metavar=("WEIGHTS", "DATA"), help="score 8 bits instead")
     parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)  # engine, model, size, batch
     parser.add_argument("--json", type=Path, help="write the results here as well")
     arguments = parser.parse_args()
@@ -52,9 +49,6 @@ def main() -> None:
     if arguments.child:
         engine, name, size, batch = arguments.child
         print(json.dumps(memory_of(engine, name, int(size), int(batch))))
-        return
-    if arguments.int8:
-        write(arguments.json, int8_loss(*arguments.int8), "onnxruntime", "onnx")
         return
     results, others = [], Others()
     print(
@@ -124,19 +118,6 @@ def memory_of(engine: str, name: str, size: int, batch: int) -> int:
         for _ in range(3):
             run(torch.randn(batch, 3, size, size))
     return peak_memory() - before
-
-
-def int8_loss(weights: str, data: str) -> dict[str, float]:
-    """Score a classifier on validation photos, in float32 and in 8 bits calibrated on training photos."""
-    exact = Classifier.load(weights)
-    with tempfile.TemporaryDirectory() as scratch:
-        path = exact.export(Path(scratch) / "int8.onnx", calibrate=data)
-        scores = {"fp32": exact.evaluate(data), "int8": Classifier.load(path).evaluate(data)}
-    for name, found in scores.items():
-        print(f"{name}: {found.summary()}")
-    loss = scores["fp32"].macro_f1 - scores["int8"].macro_f1
-    print(f"8 bits cost {loss:.4f} macro-F1")
-    return {**{name: found.macro_f1 for name, found in scores.items()}, "loss": loss}
 
 
 def rate(run: Callable[[Tensor], Any], images: Tensor, seconds: float) -> float:

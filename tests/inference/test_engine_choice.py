@@ -15,6 +15,8 @@ from PIL import Image
 
 from activitynet import Classifier, create_model
 from activitynet.errors import ModelError, WeightsError
+from activitynet.inference import engine_choice
+from activitynet.inference.engines import Engine
 
 ENGINES = ("torch", "onnxruntime", "openvino")
 CLASSES = ("a", "b", "c", "d")
@@ -191,3 +193,27 @@ def test_a_missing_engine_is_named_with_its_remedy(
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ModelError, match=rf"needs {package}: pip install 'activitynet\[\w+\]'"):
         Classifier.load(files["onnx"], engine=package)
+
+
+class Clocked(Engine):
+    """Takes so long, and longer when another engine was the last to run, as real ones do."""
+
+    last: Clocked | None = None
+
+    def __init__(self, description: str, seconds: float, after_another: float, clock: list[float]) -> None:
+        super().__init__()
+        self.description, self.num_classes = description, 3
+        self.seconds, self.after_another, self.clock = seconds, after_another, clock
+
+    def forward(self, pixels: Any) -> torch.Tensor:
+        self.clock[0] += self.seconds if Clocked.last is self else self.after_another
+        Clocked.last = self
+        return torch.zeros(len(pixels), 3)
+
+
+def test_auto_takes_what_is_fastest_when_it_runs_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    steady, fast = Clocked("steady", 2.0, 2.0, clock), Clocked("fast", 1.0, 3.0, clock)
+    monkeypatch.setattr(engine_choice.time, "perf_counter", lambda: clock[0])
+    rates = engine_choice._rates([steady, fast], [(8, 8)])
+    assert rates["fast"] == 2 * rates["steady"]

@@ -52,6 +52,7 @@ benchmark: $(VENV)/.installed-test
 	$(BIN)/python benchmarks/bulk.py --count 300 --turns 3 --json benchmark-results/bulk.json
 	$(BIN)/python benchmarks/bulk.py --growth --counts 1000 10000 --json benchmark-results/growth.json
 	$(BIN)/python benchmarks/data.py --count 100
+	$(BIN)/python benchmarks/roofline.py --sizes 128 --rounds 2 --json benchmark-results/roofline.json
 	$(BIN)/python benchmarks/train.py --sizes 128 --rounds 3 --json benchmark-results/train.json
 
 docs: $(VENV)/.installed-docs

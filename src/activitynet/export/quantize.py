@@ -22,11 +22,16 @@ if TYPE_CHECKING:
 MAX_PHOTOS = 256
 """Photos that are looked at, evenly over those given."""
 
+# The first convolutions have few weights, and what they lose is lost to all that follow: with them in 8 bits
+# the package's model gave 12 % of 400 photos another label than in float32, without the first five 3 %.
+_IN_FLOAT = 5
+
 
 def quantized(network: onnx.ModelProto, photos: Sequence[Photo], views: Views) -> onnx.ModelProto:
     """Return a network's graph with its convolutions and matrix products in 8-bit whole numbers.
 
-    Weights are quantised by channel, activations by the least and greatest values on the photos.
+    The first convolutions stay in float32. Weights are quantised by channel, activations by the least and
+    greatest values on the photos.
 
     Args:
         network: A graph from `pixel_names` to ``logits``.
@@ -64,6 +69,7 @@ def quantized(network: onnx.ModelProto, photos: Sequence[Photo], views: Views) -
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
             per_channel=True,
+            nodes_to_exclude=_first_convolutions(network),
         )
         return need("onnx").load(str(path))
 
@@ -71,3 +77,17 @@ def quantized(network: onnx.ModelProto, photos: Sequence[Photo], views: Views) -
 def _evenly(count: int) -> list[int]:
     kept = min(count, MAX_PHOTOS)
     return [index * count // kept for index in range(kept)]
+
+
+def _first_convolutions(network: onnx.ModelProto) -> list[str]:
+    """Return the names of the convolutions that few others come before, in each network of an ensemble."""
+    names: list[str] = []
+    depths: dict[str, int] = {}
+    for node in network.graph.node:  # each after those that it needs
+        depth = max((depths.get(name, 0) for name in node.input), default=0)
+        if node.op_type == "Conv":
+            depth += 1
+            if depth <= _IN_FLOAT:
+                names.append(node.name)
+        depths.update(dict.fromkeys(node.output, depth))
+    return names

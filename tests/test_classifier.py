@@ -371,9 +371,13 @@ def test_steps_are_cut_into_as_few_parts_as_fit_and_a_resumed_run_keeps_them(
     assert (tmp_path / "tight" / "config.json").read_text() == config
 
 
-def test_a_student_learns_from_a_teacher_alone(trained: tuple[Classifier, Path], photos: Path) -> None:
+@pytest.mark.parametrize("features", [0.0, 1.0])
+def test_a_student_learns_from_a_teacher_alone(
+    trained: tuple[Classifier, Path], photos: Path, features: float
+) -> None:
     options = {"recipe": RECIPE, "epochs": 12, "lr": 0.01, "workers": 0, "progress": False}
     teacher = {"distill.teachers": [str(trained[1] / "model")], "distill.weight": 1.0}
+    teacher["distill.features"] = features
     student = Classifier("test_efficientnet_se", image_size=32)
     # With the whole weight on the teacher, smoothing the labels changes nothing: they are not looked at.
     losses = [

@@ -1,9 +1,10 @@
-"""Make the five-member ensemble out of two runs, and list it in the index of released weights.
+"""Make the five-member ensemble out of trained weights, and list it in the index of released weights.
 
     python weights/make_deep_seers.py runs/resnet18_se runs/efficientnet_b0_se --data photos/
 
-Each run's kept epochs are members. Their weights are rounded to float16 first; temperatures, shares and the
-cascade are then fitted, and scores measured, with what is left, on the validation photos of ``photos/``.
+Members are weights folders, or the kept epochs of runs. Their weights are rounded to float16 first;
+temperatures, shares and the cascade are then fitted, and scores measured, with what is left, on the
+validation photos of ``photos/``.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from activitynet import Classifier, Ensemble
 from activitynet.data.opening import open_data
 from activitynet.data.photos import PhotoData
 from activitynet.ensemble import fit_cascade, fit_weights
-from activitynet.ensemble.build import member_answers
+from activitynet.ensemble.build import find_members, member_answers
 from activitynet.evaluation import score
 from activitynet.evaluation.calibration import fit_temperature
 from activitynet.fitting import default_workers, training_text
@@ -42,17 +43,15 @@ BEGUN = {
 def main(arguments: list[str] | None = None) -> None:
     """Write the ensemble's folder and its entry in the index, and print what it scores."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("runs", nargs="+", type=Path, help="folders of runs")
+    parser.add_argument("members", nargs="+", type=Path, help="weights folders, or folders of runs")
     parser.add_argument("--data", required=True, type=Path, help="the photos, split into train and val")
     parser.add_argument("--to", type=Path, default=Path(__file__).with_name(NAME), help="where to write it")
     parser.add_argument("--index", type=Path, default=INDEX, help="the index of released weights")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as temporary:
         rounded = [
-            _rounded(epoch, Path(temporary) / f"{number}", options.data)
-            for number, epoch in enumerate(
-                epoch for run in options.runs for epoch in sorted(run.glob("checkpoints/epoch-*"))
-            )
+            _rounded(member, Path(temporary) / f"{number}", options.data)
+            for number, member in enumerate(find_members(options.members))
         ]
         members = sorted((load_weights(folder) for folder in rounded), key=_cost)
         photos = open_data(options.data, classes=members[0][1].classes)

@@ -14,7 +14,7 @@ from activitynet.data.augmented import AugmentedPhotos
 from activitynet.data.photos import Photo
 from activitynet.data.preprocess import Preprocess
 from activitynet.errors import TrainingError, WeightsError
-from activitynet.training.distill import Teachers, load_teachers
+from activitynet.training.distill import Teachers, _directions, load_teachers, unlikeness
 from activitynet.training.recipe import Distill
 from activitynet.weights import (
     Card,
@@ -86,6 +86,71 @@ def test_a_student_that_agrees_costs_nothing(teacher: str) -> None:
     images = normal(batch())
     model, _ = load_weights(teacher)
     torch.testing.assert_close(load(teacher).loss(images, model(images)), torch.zeros(4))
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_features_add_their_unlikeness_by_their_weight_and_the_teachers_share(
+    tmp_path: Path, teacher: str, share: float
+) -> None:
+    names = [teacher] if share == 1.0 else [teacher, save_teacher(tmp_path / "other", seed=5)]
+    images, logits, features = normal(batch()), torch.randn(4, 3), torch.randn(4, 7)
+    teachers = load_teachers(Distill(tuple(names), features=3.0), CLASSES, STUDENT, CPU)
+    assert teachers is not None
+    taught = []
+    for name in names:
+        model = load_weights(name)[0]
+        taught.append(model.forward_head(model.forward_features(images), pre_logits=True))  # type: ignore[operator]
+    added = 3 * share * sum(unlikeness(features, each) for each in taught)
+    alone = load(*names).loss(images, logits)
+    torch.testing.assert_close(teachers.loss(images, logits, features), alone + added)
+    torch.testing.assert_close(load(*names).loss(images, logits, features), alone)
+    torch.testing.assert_close(teachers.probabilities(images), load(*names).probabilities(images))
+
+
+@pytest.mark.parametrize(("own", "taught"), [(8, 8), (5, 16), (16, 5)])
+def test_unlikeness_is_one_less_the_mean_correlation(own: int, taught: int) -> None:
+    torch.manual_seed(0)
+    features, other = torch.rand(32, own), torch.rand(32, taught)
+    found = unlikeness(features, other)
+    assert found.shape == (32,)
+    aims = other @ checked_directions(taught, own)
+    correlations = [np.corrcoef(features[:, i], aims[:, i])[0, 1] for i in range(own)]
+    assert found.mean().item() == pytest.approx(1 - np.mean(correlations), abs=1e-3)
+    assert unlikeness(3 * aims + 2, other).mean().item() == pytest.approx(0, abs=3e-3)
+    assert unlikeness(-aims, other).mean().item() == pytest.approx(2, abs=3e-3)
+
+
+def checked_directions(taught: int, own: int) -> torch.Tensor:
+    directions = _directions(taught, own)
+    smaller = directions.T @ directions if own <= taught else directions @ directions.T
+    torch.testing.assert_close(smaller, torch.eye(min(own, taught)), rtol=0, atol=1e-5)
+    return directions
+
+
+def test_learning_makes_features_alike() -> None:
+    torch.manual_seed(0)
+    images, taught = torch.rand(64, 20), torch.rand(64, 12)
+    student = nn.Linear(20, 12)
+    optimizer = torch.optim.Adam(student.parameters(), lr=0.02)
+    losses = []
+    for _ in range(200):
+        optimizer.zero_grad()
+        loss = unlikeness(student(images), taught).mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[0] > 0.8
+    assert losses[-1] < losses[0] - 0.2
+
+
+@pytest.mark.parametrize("photos", [1, 2])
+def test_features_of_few_or_equal_photos_keep_the_loss_and_its_slope_finite(photos: int) -> None:
+    features = torch.ones(photos, 4, requires_grad=True)
+    loss = unlikeness(features, torch.ones(photos, 6))
+    loss.sum().backward()
+    assert loss.isfinite().all()
+    assert features.grad is not None
+    assert features.grad.isfinite().all()
 
 
 def test_teachers_are_averaged_as_probabilities(tmp_path: Path, teacher: str) -> None:

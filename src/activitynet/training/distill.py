@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,11 +16,13 @@ from activitynet.data.preprocess import Preprocess
 from activitynet.errors import TrainingError
 from activitynet.export import installed
 from activitynet.inference import Engine, compile_network
+from activitynet.training.features import WithFeatures
 from activitynet.training.recipe import Distill
 from activitynet.weights import Card, find_weights, is_ensemble, load_members, load_weights
 
 _STRIDE = 32  # of most networks: sides of teachers' images are whole multiples
 _BATCH = 64
+_EPS = 1e-5  # added to variances
 
 
 class Teachers(nn.Module):
@@ -29,12 +33,13 @@ class Teachers(nn.Module):
     Args:
         teachers: At least one; their shares add up to 1.
         temperature: What both sides' logits are divided by further, greater than 0.
+        features: What the likeness of features weighs beside that of probabilities, from 0.
     """
 
-    def __init__(self, teachers: Sequence[_Teacher], temperature: float) -> None:
+    def __init__(self, teachers: Sequence[_Teacher], temperature: float, features: float = 0.0) -> None:
         super().__init__()
         self.teachers = nn.ModuleList(teachers)
-        self.temperature = temperature
+        self.temperature, self.features = temperature, features
         self.eval().requires_grad_(False)
 
     def train(self, mode: bool = True) -> Teachers:
@@ -48,27 +53,43 @@ class Teachers(nn.Module):
         Args:
             images: The student's normalised images, float (N, 3, H, W), of any size.
         """
+        return self._mean_probabilities([teacher(images) for teacher in self.teachers])
+
+    def _mean_probabilities(self, answers: Sequence[_Answer]) -> torch.Tensor:
         each = [
-            teacher.share * (teacher(images).float() / self.temperature).softmax(dim=1)
-            for teacher in self.teachers
+            teacher.share * (answer.logits.float() / self.temperature).softmax(dim=1)
+            for teacher, answer in zip(self.teachers, answers, strict=True)
         ]
         return torch.stack(each).sum(dim=0)
 
-    def loss(self, images: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+    def loss(
+        self, images: torch.Tensor, logits: torch.Tensor, features: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Return how far the student is from its teachers: KL(teachers ‖ student) * temperature².
 
-        The square keeps the gradients' size independent of the temperature.
+        The square keeps the gradients' size independent of the temperature. Where features count too, their
+        unlikeness (see `unlikeness`) is added.
 
         Args:
             images: What the student saw: normalised images, float (N, 3, H, W), of any size.
             logits: What it made of them, float (N, classes).
+            features: What its classifier saw, float (N, features); asked for where features count.
 
         Returns:
             Float32 (N,), one loss a photo.
         """
+        with torch.no_grad():
+            answers = [teacher(images) for teacher in self.teachers]
+            taught = self._mean_probabilities(answers)
         student = (logits.float() / self.temperature).log_softmax(dim=1)
-        divergence = F.kl_div(student, self.probabilities(images), reduction="none").sum(dim=1)
-        return divergence * self.temperature**2
+        losses = F.kl_div(student, taught, reduction="none").sum(dim=1) * self.temperature**2
+        if not self.features:
+            return losses
+        assert features is not None  # noqa: S101  they were asked for
+        for teacher, answer in zip(self.teachers, answers, strict=True):
+            share = self.features * teacher.share
+            losses = losses + share * unlikeness(features.float(), answer.features.float())
+        return losses
 
     def share_right(self, dataset: AugmentedPhotos, device: torch.device, *, photos: int = 256) -> float:
         """Return how often the teachers are right about training photos, varied as in the first epoch.
@@ -88,6 +109,46 @@ class Teachers(nn.Module):
         return right / len(asked)
 
 
+def unlikeness(features: torch.Tensor, taught: torch.Tensor) -> torch.Tensor:
+    """Return how far a batch's features are from another network's, whatever the number of each.
+
+    Each of the student's features is to rise and fall over the batch as one direction in the space of the
+    teacher's does: 1 - their correlation, averaged over the features. The directions are random, orthogonal
+    and always the same, so that nothing has to be learned, kept or resumed to compare the two spaces.
+
+    Learning features as well as answers is of Romero et al. (2015, https://arxiv.org/abs/1412.6550);
+    normalising both sides over the batch, of Miles and Mikolajczyk (2024,
+    https://doi.org/10.1609/aaai.v38i5.28219), who learn the directions.
+
+    Args:
+        features: Of the student, float32 (N, D).
+        taught: Of the teacher, float32 (N, E).
+
+    Returns:
+        Float32 (N,), one loss a photo; their mean is in 0 to 2.
+    """
+    directions = _directions(taught.shape[1], features.shape[1]).to(taught)
+    return (_standardised(features) - _standardised(taught @ directions)).square().mean(dim=1) / 2
+
+
+@cache
+def _directions(count: int, chosen: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return nn.init.orthogonal_(torch.empty(count, chosen), generator=generator)
+
+
+def _standardised(features: torch.Tensor) -> torch.Tensor:
+    centred = features - features.mean(dim=0)
+    return centred / (centred.square().mean(dim=0) + _EPS).sqrt()
+
+
+class _Answer(NamedTuple):
+    """What a teacher says: logits (N, classes) and features (N, any number; none where they do not count)."""
+
+    logits: torch.Tensor
+    features: torch.Tensor
+
+
 class _Teacher(nn.Module):
     """A model that is shown another model's images, each as it wants to see them.
 
@@ -101,6 +162,7 @@ class _Teacher(nn.Module):
         order: Which of its outputs is each of the student's classes.
         share: In the mean of all teachers.
         fast: Answer in bfloat16 through OpenVINO.
+        features: Give features too.
     """
 
     scale: torch.Tensor
@@ -116,9 +178,11 @@ class _Teacher(nn.Module):
         share: float,
         *,
         fast: bool,
+        features: bool,
     ) -> None:
         super().__init__()
-        self.model, self.share, self.fast = model, share, fast
+        self.share, self.fast = share, fast
+        self.model = WithFeatures(model) if features else model
         self._engines: dict[tuple[int, int], Engine] = {}
         self.register_buffer("order", torch.tensor(order))
         self.size = card.preprocess.size
@@ -130,14 +194,15 @@ class _Teacher(nn.Module):
         self.register_buffer("scale", std / own_std)
         self.register_buffer("shift", (mean - own_mean) / own_std)
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
+    def forward(self, images: torch.Tensor) -> _Answer:
         """Return calibrated logits of another model's images, in the order of that one's classes."""
         images = images * self.scale + self.shift
         height, width = (_side(*sides) for sides in zip(self.size, images.shape[-2:], strict=True))
         if images.shape[-2:] != (height, width):
             images = F.interpolate(images, (height, width), mode="bilinear", antialias=True)
-        logits: torch.Tensor = self._network((height, width))(images)
-        return logits.index_select(1, self.order) / self.temperature
+        answer: torch.Tensor = self._network((height, width))(images)
+        logits, features = answer.tensor_split([len(self.order)], dim=1)
+        return _Answer(logits.index_select(1, self.order) / self.temperature, features)
 
     def _network(self, size: tuple[int, int]) -> nn.Module:
         if not self.fast:
@@ -185,8 +250,9 @@ def load_teachers(
             _check_classes(source, card.classes, classes)
             order = [card.classes.index(name) for name in classes]
             part = share / len(config.teachers)
-            teachers.append(_Teacher(model, card, preprocess, order, part, fast=fast))
-    return Teachers(teachers, config.temperature).to(device)
+            features = config.features > 0
+            teachers.append(_Teacher(model, card, preprocess, order, part, fast=fast, features=features))
+    return Teachers(teachers, config.temperature, config.features).to(device)
 
 
 def _models_of(source: str) -> list[tuple[nn.Module, Card, float]]:

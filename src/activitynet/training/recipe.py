@@ -135,11 +135,14 @@ class Distill:
             probabilities is what is learned. None is off.
         weight: Share of the teachers in the loss, in [0, 1].
         temperature: What both sides' logits are divided by, greater than 0.
+        features: What the likeness of the features that both sides' classifiers see weighs beside that of
+            their probabilities, from 0; 0 compares probabilities alone.
     """
 
     teachers: tuple[str, ...] = ()
     weight: float = 0.5
     temperature: float = 2.0
+    features: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -321,6 +324,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "average.anchor": (0, 0.999999),
     "distill.weight": (0, 1),
     "distill.temperature": (1e-3, 1000),
+    "distill.features": (0, 1000),
     "checkpoint.every_steps": (0, math.inf),
     "checkpoint.every_minutes": (0, math.inf),
     "checkpoint.top": (0, 10_000),

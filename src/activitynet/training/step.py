@@ -16,6 +16,7 @@ from activitynet import ranks
 from activitynet.data.light import Light, RawBatch
 from activitynet.errors import TrainingError
 from activitynet.training.batches import Part
+from activitynet.training.features import pooled_features
 from activitynet.training.order import derived_seed
 from activitynet.training.recipe import Recipe
 
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 Mixer = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
-Teach = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""From images and the student's logits to one loss a photo."""
+Teach = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+"""From images, the student's logits and the features its classifier saw to one loss a photo."""
 
 
 def step_seed(seed: int, step: int) -> int:
@@ -66,6 +67,7 @@ class Stepper:
         teach: Teach | None = None,
     ) -> None:
         self._accelerator, self._model, self._optimizer = accelerator, model, optimizer
+        self._plain = accelerator.unwrap_model(model)
         self._light = light
         self._loss_function, self._mixer, self._teach, self._bf16 = loss_function, mixer, teach, bf16
         self._clip_norm = recipe.optimizer.clip_norm or math.inf
@@ -108,8 +110,9 @@ class Stepper:
         if mix and self._mixer is not None:
             images, targets = self._mixer(images, targets)
         with torch.autocast(device.type, torch.bfloat16, enabled=self._bf16):
-            logits = self._model(images).float()
-            taught = self._teach(images, logits) if self._teach is not None else None
+            with pooled_features(self._plain) as features:
+                logits = self._model(images).float()
+            taught = self._teach(images, logits, *features) if self._teach is not None else None
         losses = self._loss_function(logits, targets)
         if taught is not None:
             losses = torch.lerp(losses, taught, self._teach_weight)

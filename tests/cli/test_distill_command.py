@@ -66,7 +66,8 @@ def test_a_pretrained_student_learns_by_the_recipe_for_it(
     for word in ("teacher", "student", "macro-F1", "2.00", "needs 1/2.0", str(tmp_path / "run" / "model")):
         assert word in out
     recipe = json.loads((tmp_path / "run" / "config.json").read_text())["recipe"]
-    assert recipe["distill"] == {"teachers": [str(teacher)], "weight": 0.7, "temperature": 3.0}
+    expected = {"teachers": [str(teacher)], "weight": 0.7, "temperature": 3.0, "features": 0.0}
+    assert recipe["distill"] == expected
     assert recipe["fit_head"]
     assert list((tmp_path / "cache").rglob("*.rgb"))
 

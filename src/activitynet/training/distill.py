@@ -39,6 +39,7 @@ class Teachers(nn.Module):
     def __init__(self, teachers: Sequence[_Teacher], temperature: float, features: float = 0.0) -> None:
         super().__init__()
         self.teachers = nn.ModuleList(teachers)
+        self.shares = [teacher.share for teacher in teachers]
         self.temperature, self.features = temperature, features
         self.eval().requires_grad_(False)
 
@@ -57,8 +58,8 @@ class Teachers(nn.Module):
 
     def _mean_probabilities(self, answers: Sequence[_Answer]) -> torch.Tensor:
         each = [
-            teacher.share * (answer.logits.float() / self.temperature).softmax(dim=1)
-            for teacher, answer in zip(self.teachers, answers, strict=True)
+            share * (answer.logits.float() / self.temperature).softmax(dim=1)
+            for share, answer in zip(self.shares, answers, strict=True)
         ]
         return torch.stack(each).sum(dim=0)
 
@@ -86,9 +87,9 @@ class Teachers(nn.Module):
         if not self.features:
             return losses
         assert features is not None  # noqa: S101  they were asked for
-        for teacher, answer in zip(self.teachers, answers, strict=True):
-            share = self.features * teacher.share
-            losses = losses + share * unlikeness(features.float(), answer.features.float())
+        for share, answer in zip(self.shares, answers, strict=True):
+            unlike = unlikeness(features.float(), answer.features.float())
+            losses = losses + self.features * share * unlike
         return losses
 
     def share_right(self, dataset: AugmentedPhotos, device: torch.device, *, photos: int = 256) -> float:

@@ -196,9 +196,8 @@ def test_a_teacher_looks_at_small_images_half_way_enlarged(tmp_path: Path, shown
 def test_openvino_says_the_same_where_bfloat16_will_do() -> None:
     pytest.importorskip("openvino", reason="the extra 'openvino' is not installed")
     classes = read_card(find_weights("default")).classes
-    fast, plain = (
-        load_teachers(Distill(("default",)), classes, STUDENT, CPU, bf16=bf16) for bf16 in (True, False)
-    )
+    recipe = Distill(("default",), features=1.0)
+    fast, plain = (load_teachers(recipe, classes, STUDENT, CPU, bf16=bf16) for bf16 in (True, False))
     assert fast is not None
     assert plain is not None
     images = normal(F.interpolate(batch(4), (96, 96), mode="bicubic").clamp(0, 1))
@@ -207,6 +206,9 @@ def test_openvino_says_the_same_where_bfloat16_will_do() -> None:
     assert said.dtype is torch.float32
     assert said.std(dim=0).max() > 0.04  # it tells photos apart
     torch.testing.assert_close(said, plain.probabilities(images), rtol=0, atol=0.03)
+    features, exact = (teachers.teachers[0](images).features for teachers in (fast, plain))
+    assert features.shape == (4, 1280)
+    assert torch.corrcoef(torch.stack([features.flatten(), exact.flatten()]))[0, 1] > 0.98
     fast.teachers[0].model.register_forward_pre_hook(lambda *_: pytest.fail("torch was asked"))
     assert torch.equal(fast.probabilities(images), said)
 

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from activitynet.errors import TrainingError
 from activitynet.training.features import WithFeatures, pooled_features
 from activitynet.zoo import create_model
 
@@ -30,3 +31,11 @@ def test_nothing_is_left_on_a_model_whose_pass_failed():
     with pytest.raises(RuntimeError), pooled_features(model):
         model(torch.rand(2, 5, 32, 32))
     assert not model.get_classifier()._forward_pre_hooks
+
+
+def test_a_model_with_two_classifiers_is_refused_by_name():
+    model = create_model("timm/deit_tiny_distilled_patch16_224", num_classes=2)
+    with pytest.raises(TrainingError, match=r"VisionTransformerDistilled.*distill\.features to 0"):
+        WithFeatures(model)
+    with pytest.raises(TrainingError, match="has two classifiers"), pooled_features(model):
+        pass

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from activitynet.errors import TrainingError
+
 
 @contextmanager
 def pooled_features(model: nn.Module) -> Iterator[list[torch.Tensor]]:
@@ -21,17 +23,30 @@ def pooled_features(model: nn.Module) -> Iterator[list[torch.Tensor]]:
 
     Yields:
         A list that each pass adds its features to.
+
+    Raises:
+        TrainingError: The model has no single classifier.
     """
     seen: list[torch.Tensor] = []
 
     def note(_: nn.Module, inputs: tuple[Any, ...]) -> None:
         seen.append(inputs[0].flatten(1))
 
-    handle = model.get_classifier().register_forward_pre_hook(note)  # type: ignore[operator]
+    handle = _classifier(model).register_forward_pre_hook(note)
     try:
         yield seen
     finally:
         handle.remove()
+
+
+def _classifier(model: nn.Module) -> nn.Module:
+    classifier = model.get_classifier()  # type: ignore[operator]
+    if not isinstance(classifier, nn.Module):  # of timm's distilled transformers there are two
+        raise TrainingError(
+            f"the features of {type(model).__name__} cannot be compared, for it has two classifiers. "
+            "Set the recipe's distill.features to 0."
+        )
+    return classifier
 
 
 class WithFeatures(nn.Module):
@@ -39,10 +54,14 @@ class WithFeatures(nn.Module):
 
     Args:
         model: A zoo model; it is not changed.
+
+    Raises:
+        TrainingError: The model has no single classifier.
     """
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
+        _classifier(model)
         self.model = model
         self.num_classes = int(model.num_classes) + int(model.head_hidden_size)  # type: ignore[arg-type]
 

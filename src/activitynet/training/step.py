@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 Mixer = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
-Teach = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
-"""From images, the student's logits and the features its classifier saw to one loss a photo."""
+Teach = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
+"""From images, the student's logits and, where they count, its pooled features to one loss a photo."""
 
 
 def step_seed(seed: int, step: int) -> int:
@@ -72,6 +72,7 @@ class Stepper:
         self._loss_function, self._mixer, self._teach, self._bf16 = loss_function, mixer, teach, bf16
         self._clip_norm = recipe.optimizer.clip_norm or math.inf
         self._teach_weight = recipe.distill.weight
+        self._compares_features = teach is not None and recipe.distill.features > 0
 
     def __call__(self, parts: Sequence[Part], *, mix: bool = True) -> float:
         """Learn from the parts of one batch, as from the whole of it.
@@ -110,10 +111,16 @@ class Stepper:
         if mix and self._mixer is not None:
             images, targets = self._mixer(images, targets)
         with torch.autocast(device.type, torch.bfloat16, enabled=self._bf16):
-            with pooled_features(self._plain) as features:
-                logits = self._model(images).float()
-            taught = self._teach(images, logits, *features) if self._teach is not None else None
+            logits, features = self._forward(images)
+            taught = self._teach(images, logits, features) if self._teach is not None else None
         losses = self._loss_function(logits, targets)
         if taught is not None:
             losses = torch.lerp(losses, taught, self._teach_weight)
         return losses.mean()
+
+    def _forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        if not self._compares_features:
+            return self._model(images).float(), None
+        with pooled_features(self._plain) as seen:
+            logits = self._model(images).float()
+        return logits, seen[0]

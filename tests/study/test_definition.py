@@ -32,8 +32,10 @@ def test_a_study_that_comes_along_is_valid_and_described(name: str) -> None:
     assert Study.from_dict(json.loads(json.dumps(study.to_dict()))) == study
 
 
-def test_all_six_come_along() -> None:
-    assert list_studies() == ["architecture", "augmentation", "blocks", "loss", "optimizer", "regularization"]
+def test_all_seven_come_along() -> None:
+    assert list_studies() == [
+        *("architecture", "augmentation", "blocks", "loss", "optimizer", "regularization", "transfer"),
+    ]
 
 
 @pytest.mark.parametrize(

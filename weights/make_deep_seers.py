@@ -36,9 +36,10 @@ from activitynet.zoo.info import count_macs
 NAME, REPOSITORY, TAG = "deep-seers", "activitynet/deep-seers", "v1"
 _Answers = NDArray[np.float64]  # logarithms or probabilities, (members, N, classes)
 _Labels = NDArray[np.int64]
+TAUGHT = "taught by the model that comes with activitynet."
 BEGUN = {
-    "resnet18_se": "Begun from random weights, taught by the model that comes with activitynet.",
-    "efficientnet_b0_se": f"Begun from {LITE0}, taught by the model that comes with activitynet.",
+    "resnet18_se": f"Begun from random weights, in three runs, {TAUGHT}",
+    "efficientnet_b0_se": f"Begun from {LITE0}, {TAUGHT}",
 }
 
 

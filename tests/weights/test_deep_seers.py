@@ -35,9 +35,9 @@ GOLDEN = [
     ("dancing", 0.53831),
     ("dancing", 0.45904),
     ("dancing", 0.48274),
-    ("fishing and hunting", 0.46101),
-    ("fishing and hunting", 0.46912),
-    ("dancing", 0.48563),
+    ("sports", 0.90907),
+    ("sports", 0.91886),
+    ("dancing", 0.43754),
 ]
 
 
@@ -114,7 +114,7 @@ def test_its_cards_tell_what_it_is(ensemble: Ensemble) -> None:
         assert "research" in card.licence
     for path in FOLDER.glob("*/config.json"):
         card = read_card(path.parent)
-        least, most = (0.55, 0.04) if card.architecture == SCRATCH else (0.84, 0.03)
+        least, most = (0.70, 0.04) if card.architecture == SCRATCH else (0.84, 0.03)
         assert card.metrics["macro_f1"] >= least
         assert card.metrics["calibration"]["ece_held_out"] <= most
         assert list(card.recipe["distill"]["teachers"]) == ["default"]

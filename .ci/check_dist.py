@@ -25,7 +25,7 @@ OWN = (f"{PACKAGE}/weights/default/", "docs/pictures/")
 
 SMOKE = """
 import activitynet, pathlib, sys
-from activitynet.cli.app import run
+from activitynet.cli.main import run
 from activitynet.training import list_recipes, load_recipe
 assert pathlib.Path(activitynet.__file__).is_relative_to(sys.argv[1]), activitynet.__file__
 assert len([load_recipe(name) for name in list_recipes()]) >= 5

@@ -20,8 +20,8 @@ import numpy as np
 from pairing import write
 
 from activitynet import Classifier
-from activitynet.data.opening import open_data
-from activitynet.data.photos import Photo
+from activitynet.data.dataset import Photo
+from activitynet.data.open import open_data
 from activitynet.evaluation import score
 from activitynet.export import installed
 

@@ -36,15 +36,14 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
 from activitynet import ACTIVITIES, create_model
-from activitynet.data.activities import slug
 from activitynet.data.augment import Augment
 from activitynet.data.augmented import AugmentedPhotos
+from activitynet.data.dataset import Photo, slug
 from activitynet.data.drawn import draw_picture
-from activitynet.data.photos import Photo
 from activitynet.data.preprocess import Preprocess
-from activitynet.fitting import open_cache
-from activitynet.inference.memory import keep_freed_memory
+from activitynet.runtime.devices import keep_freed_memory
 from activitynet.training import Recipe, train
+from activitynet.training.fit import open_cache
 
 DRAWINGS = 20  # each is used for several photos, mirrored, moved and with grain of its own
 BATCH = 32

@@ -24,14 +24,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from activitynet.data.activities import ACTIVITIES
 from activitynet.data.audit import audit
+from activitynet.data.dataset import ACTIVITIES, Photo, PhotoData, by_split
 from activitynet.data.decode import decode_image
 from activitynet.data.drawn.pictures import draw_picture
-from activitynet.data.hashing import PhotoHash, near_photos
-from activitynet.data.opening import open_data
-from activitynet.data.photos import Photo, PhotoData
-from activitynet.data.splits import by_split
+from activitynet.data.duplicates import PhotoHash, near_photos
+from activitynet.data.open import open_data
 
 DISTANCE = 10
 COPIES = 5  # one image in so many is a copy

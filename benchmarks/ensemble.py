@@ -26,10 +26,9 @@ import torch
 from scipy.special import log_softmax, softmax
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-from activitynet.data.opening import open_data
-from activitynet.data.photos import PhotoDataset
-from activitynet.data.splits import by_split, group_numbers
-from activitynet.data.views import Images, as_images, looks_of
+from activitynet.data.dataset import PhotoDataset, by_split, group_numbers
+from activitynet.data.open import open_data
+from activitynet.data.preprocess import Images, as_images, looks_of
 from activitynet.ensemble import Ensemble, fit_cascade, greedy_selection, uniform_soup
 from activitynet.ensemble.build import find_members, member_answers
 from activitynet.ensemble.cascade import decided_at, stage_answers

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from activitynet.data.opening import open_data
-from activitynet.data.splits import can_be_folded, group_numbers
-from activitynet.evaluation.confident import cross_validated, doubted
-from activitynet.evaluation.suspects import trunk_features
+from activitynet.data.dataset import group_numbers
+from activitynet.data.open import open_data
+from activitynet.data.splits import can_be_folded
+from activitynet.evaluation.label_errors import cross_validated, doubted, trunk_features
 
 
 def planted(labels: np.ndarray, share: float, taken_for: np.ndarray | None, seed: int) -> np.ndarray:

@@ -29,7 +29,7 @@ from train import CLASSES, SIDE, Setting, matrix_product, stepper
 
 from activitynet.blocks import set_fused
 from activitynet.inference import compile_network
-from activitynet.inference.memory import keep_freed_memory
+from activitynet.runtime.devices import keep_freed_memory
 from activitynet.zoo import create_model
 
 MODELS = ("resnet18_se", "efficientnet_b0_se")

@@ -34,8 +34,8 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from activitynet import Classifier
-from activitynet.data.opening import open_data
-from activitynet.data.photos import Photo, PhotoData
+from activitynet.data.dataset import Photo, PhotoData
+from activitynet.data.open import open_data
 from activitynet.evaluation import score
 
 

@@ -31,9 +31,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from activitynet.blocks import set_fused
-from activitynet.inference.memory import keep_freed_memory
+from activitynet.runtime.devices import keep_freed_memory
 from activitynet.zoo import create_model
-from activitynet.zoo.info import count_macs
+from activitynet.zoo.build import count_macs
 
 PEERS = {"resnet18_se": "resnet18", "efficientnet_b0_se": "efficientnet_b0"}
 CLASSES = 20

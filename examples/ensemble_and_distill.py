@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from activitynet import Classifier, Ensemble, draw_sample_data
-from activitynet.data.opening import open_data
+from activitynet.data.open import open_data
 from activitynet.ensemble.build import build_ensemble
 from activitynet.predictor import Predictor
 

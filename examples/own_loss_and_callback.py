@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from activitynet import Classifier, draw_sample_data
-from activitynet.data.opening import open_data
-from activitynet.data.photos import PhotoDataset
+from activitynet.data.dataset import PhotoDataset
+from activitynet.data.open import open_data
 from activitynet.training import Event
 
 

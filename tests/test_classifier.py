@@ -9,7 +9,7 @@ from PIL import Image
 
 from activitynet import Classifier, Recipe, create_model
 from activitynet.data.augment import Augment
-from activitynet.data.photos import open_folder
+from activitynet.data.class_folders import open_folder
 from activitynet.errors import DataError, ImageError, ModelError, TrainingError
 from activitynet.training import FitResult
 
@@ -356,17 +356,16 @@ def test_frozen_features_alone_tell_real_activities(real_data: Path, tmp_path: P
 def test_steps_are_cut_into_as_few_parts_as_fit_and_a_resumed_run_keeps_them(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from activitynet import fitting
-    from activitynet.training import memory_fit
+    from activitynet.training import fit, tune
 
     options = {"recipe": RECIPE, "settings": {"accumulate": 0}, "epochs": 1, "workers": 0, "progress": False}
     Classifier("test_resnet_se", image_size=32).fit(photos, run=tmp_path / "roomy", **options)
     assert json.loads((tmp_path / "roomy" / "config.json").read_text())["recipe"]["accumulate"] == 1
-    monkeypatch.setattr(memory_fit, "largest_part", lambda *_, **__: 3)
+    monkeypatch.setattr(tune, "largest_part", lambda *_, **__: 3)
     Classifier("test_resnet_se", image_size=32).fit(photos, run=tmp_path / "tight", **options)
     config = (tmp_path / "tight" / "config.json").read_text()
     assert json.loads(config)["recipe"]["accumulate"] == 4  # of 8 photos, 3 fit: 2 at a time
-    monkeypatch.setattr(fitting, "auto_accumulate", lambda *_: pytest.fail("it was settled before"))
+    monkeypatch.setattr(fit, "auto_accumulate", lambda *_: pytest.fail("it was settled before"))
     Classifier("test_resnet_se", image_size=32).fit(photos, run=tmp_path / "tight", resume=True, **options)
     assert (tmp_path / "tight" / "config.json").read_text() == config
 

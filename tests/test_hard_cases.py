@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from activitynet.cli.app import run
+from activitynet.cli.main import run
 
 
 def photo(path: Path, colour: int, seed: int = 0, size: tuple[int, int] = (40, 40)) -> Path:
@@ -174,7 +174,7 @@ def test_no_permission_to_write(tmp_path: Path) -> None:
     locked.mkdir(mode=0o755)
     program = (
         "import os, sys\n"
-        "from activitynet.cli.app import run\n"
+        "from activitynet.cli.main import run\n"
         "*arguments, good, bad = sys.argv[1:]\n"
         "assert run([*arguments, good]) == 0\n"  # imports all there is while it may
         "os.setgid(65534); os.setuid(65534)\n"
@@ -202,8 +202,8 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
     folder = data(tmp_path / "data")
     program = (
         "import resource, signal, sys\n"
-        "from activitynet.cli.app import run\n"
-        "import activitynet.classifier, activitynet.training.state as state\n"
+        "from activitynet.cli.main import run\n"
+        "import activitynet.classifier, activitynet.training.checkpoint as state\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "save, calls = state.TrainingState.save, []\n"
         "def limited(self, folder):\n"

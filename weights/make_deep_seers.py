@@ -23,15 +23,16 @@ from photos import LICENCE, LITE0, SOURCES
 from torch import nn
 
 from activitynet import Classifier, Ensemble
-from activitynet.data.opening import open_data
+from activitynet.data.open import open_data
 from activitynet.ensemble import fit_cascade, fit_weights
 from activitynet.ensemble.build import find_members, member_answers
 from activitynet.evaluation import score
-from activitynet.evaluation.calibration import expected_calibration_error, fit_temperature, log_softmax
-from activitynet.fitting import default_workers, training_text
+from activitynet.evaluation.calibration import expected_calibration_error, fit_temperature
+from activitynet.evaluation.stats import log_softmax
 from activitynet.hub.releases import INDEX, SUFFIXES
+from activitynet.training.fit import default_workers, training_text
 from activitynet.weights import Card, load_weights, read_card
-from activitynet.zoo.info import count_macs
+from activitynet.zoo.build import count_macs
 
 NAME, REPOSITORY, TAG = "deep-seers", "activitynet/deep-seers", "v1"
 _Answers = NDArray[np.float64]  # logarithms or probabilities, (members, N, classes)

@@ -15,8 +15,8 @@ from pathlib import Path
 from photos import LICENCE, LITE0, SOURCES
 
 from activitynet import Classifier
-from activitynet.data.opening import open_data
-from activitynet.fitting import training_text
+from activitynet.data.open import open_data
+from activitynet.training.fit import training_text
 from activitynet.weights import DEFAULT, find_weights
 
 

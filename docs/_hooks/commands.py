@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.cli import get_docs_for_click
 
-from activitynet.cli.app import command_line
+from activitynet.cli.main import command_line
 
 _MARK = "<!-- commands -->"
 

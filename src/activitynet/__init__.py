@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 # The whole public API: name -> the module it lives in. Loaded on first use, so that
 # `import activitynet` costs milliseconds and no torch.
 _PUBLIC = {
-    "ACTIVITIES": "activitynet.data.activities",
+    "ACTIVITIES": "activitynet.data.dataset",
     "ActivityNetError": "activitynet.errors",
     "Classifier": "activitynet.classifier",
     "Ensemble": "activitynet.ensemble",
@@ -28,7 +28,7 @@ _PUBLIC = {
 
 if TYPE_CHECKING:
     from activitynet.classifier import Classifier, Prediction
-    from activitynet.data.activities import ACTIVITIES
+    from activitynet.data.dataset import ACTIVITIES
     from activitynet.data.drawn import draw_sample_data
     from activitynet.ensemble import Ensemble, load_ensemble
     from activitynet.errors import ActivityNetError

@@ -11,14 +11,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from activitynet.data.preprocess import Preprocess
-from activitynet.data.views import Views
+from activitynet.data.preprocess import Preprocess, Views
 from activitynet.errors import ModelError
 from activitynet.evaluation import Scores
-from activitynet.evaluation.calibrated import Calibration, Method, calibrated
-from activitynet.evaluation.scaling import fold_scaling
+from activitynet.evaluation.calibration import Calibration, Method, calibrated, fold_scaling
 from activitynet.export import is_exported
-from activitynet.fitting import card_scores
 from activitynet.inference import (
     Engine,
     EngineName,
@@ -31,8 +28,9 @@ from activitynet.inference import (
 from activitynet.learner import Learner
 from activitynet.predictor import Data
 from activitynet.publishable import confusion_picture
+from activitynet.training.fit import card_scores
 from activitynet.weights import DEFAULT, Card, EnsembleCard, find_weights, load_weights, save_weights
-from activitynet.zoo.info import count_macs
+from activitynet.zoo.build import count_macs
 
 __all__ = ["Classifier", "Prediction"]
 

@@ -14,15 +14,19 @@ from typing import Any
 import torch
 from torch import nn
 
-from activitynet import ranks
 from activitynet.data.cache import PhotoCache
-from activitynet.data.checking import Checked, count_skipped
-from activitynet.data.photos import PhotoData
-from activitynet.data.preprocess import Preprocess, Resize
-from activitynet.data.views import Views
+from activitynet.data.dataset import PhotoData
+from activitynet.data.preprocess import Preprocess, Resize, Views
+from activitynet.data.scan import Checked, count_skipped
 from activitynet.errors import DataError, ModelError, TrainingError
 from activitynet.evaluation import plot_learning_rates
-from activitynet.fitting import (
+from activitynet.inference import Engine, best_device
+from activitynet.predictor import Data, Ready
+from activitynet.publishable import Publishable
+from activitynet.runtime import distributed
+from activitynet.training import Callback, FitResult, Recipe, RunFolder
+from activitynet.training.callbacks import Tracker
+from activitynet.training.fit import (
     card_facts,
     default_workers,
     fit_model,
@@ -31,13 +35,8 @@ from activitynet.fitting import (
     search_learning_rate,
     settle_recipe,
 )
-from activitynet.inference import Engine, best_device
-from activitynet.predictor import Data, Ready
-from activitynet.publishable import Publishable
-from activitynet.training import Callback, FitResult, Recipe, RunFolder
-from activitynet.training.lr_find import LearningRates
-from activitynet.training.order import derived_seed
-from activitynet.training.tracking import Tracker
+from activitynet.training.sampler import derived_seed
+from activitynet.training.tune import LearningRates
 from activitynet.weights import Card, save_weights
 from activitynet.zoo import create_model
 
@@ -158,8 +157,8 @@ class Learner(Publishable):
         settled = settle_recipe(recipe, settings, epochs=epochs, batch_size=batch_size, lr=lr)
         if track and run is None:
             raise TrainingError("a run that is tracked needs a folder: name one as 'run'.")
-        ranks.join(self.device)
-        photos, listed = ranks.from_main(lambda: self._open_to_learn(data, skip_bad=skip_bad))
+        distributed.join(self.device)
+        photos, listed = distributed.from_main(lambda: self._open_to_learn(data, skip_bad=skip_bad))
         model, preprocess = self._model_for(photos, settled, seed)
         folder = RunFolder(run) if run is not None else None
         if settled.accumulate == 0:
@@ -168,10 +167,10 @@ class Learner(Publishable):
         kept = open_cache(cache, settled, preprocess, gigabytes=cache_gb) if cache is not None else None
         config = self._run_config(settled, photos, seed, kept)
         tracker = Tracker(track, folder.path, config) if folder is not None and track else None
-        if folder is not None and ranks.is_main():
+        if folder is not None and distributed.is_main():
             skipped = [photo.to_dict(photos.classes) for photo in photos.skipped]
             folder.open(config, listed, skipped=skipped, resume=resume)
-        ranks.wait()
+        distributed.wait()
         self.classes = photos.classes
         self._take(model, preprocess)
         self.temperature, self.unknown_below = 1.0, 0.0  # those before are of other weights
@@ -195,9 +194,9 @@ class Learner(Publishable):
                 callbacks=[*([tracker] if tracker is not None else []), *callbacks],
             )
         self._card_facts = card_facts(photos, result.best, settled)
-        if folder is not None and ranks.is_main():
+        if folder is not None and distributed.is_main():
             self.save(folder.model)
-        ranks.wait()
+        distributed.wait()
         return dataclasses.replace(result, skipped=count_skipped(photos.skipped))
 
     def fine_tune(

@@ -13,18 +13,14 @@ from typing import Any, TypeAlias
 from PIL import Image
 from torch import nn
 
-from activitynet import ranks
-from activitynet.data.checking import Checked, check_photos, count_skipped, skip_note
+from activitynet.data.dataset import Photo, PhotoData, SkippedPhoto, by_split
 from activitynet.data.inputs import iter_photos
-from activitynet.data.opening import open_data
-from activitynet.data.photos import Photo, PhotoData, SkippedPhoto
-from activitynet.data.preprocess import Preprocess
-from activitynet.data.splits import by_split
-from activitynet.data.views import Views
+from activitynet.data.open import open_data
+from activitynet.data.preprocess import Preprocess, Views
+from activitynet.data.scan import Checked, check_photos, count_skipped, skip_note
 from activitynet.errors import DataError, ImageError, ModelError, did_you_mean
 from activitynet.evaluation import Answers, Scores, ask
 from activitynet.evaluation.explain import Explanation, How, explain, nearest_photos
-from activitynet.fitting import default_workers
 from activitynet.inference import (
     TTA,
     Prediction,
@@ -35,7 +31,9 @@ from activitynet.inference import (
     device_of,
     stream_predictions,
 )
-from activitynet.inference.memory import keep_freed_memory
+from activitynet.runtime import distributed
+from activitynet.runtime.devices import keep_freed_memory
+from activitynet.training.fit import default_workers
 
 _log = logging.getLogger(__name__)
 
@@ -133,8 +131,8 @@ class Predictor(ABC):
             ModelError: As for `evaluate`.
         """
         (model, preprocess, classes), temperature = self._looking(tta)
-        ranks.join(device_of(model))
-        readable, skipped = ranks.from_main(lambda: self._readable(data, split, skip_bad=skip_bad))
+        distributed.join(device_of(model))
+        readable, skipped = distributed.from_main(lambda: self._readable(data, split, skip_bad=skip_bad))
         answers = ask(
             model,
             readable,

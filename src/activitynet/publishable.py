@@ -7,7 +7,7 @@ import tempfile
 from abc import abstractmethod
 from pathlib import Path
 
-from activitynet.data.views import Views
+from activitynet.data.preprocess import Views
 from activitynet.evaluation import Scores, plot_confusion
 from activitynet.export import Format, export_model
 from activitynet.predictor import Data, Predictor

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from activitynet import Classifier, create_model, draw_sample_data
-from activitynet.cli.app import run
-from activitynet.data.opening import open_data
+from activitynet.cli.main import run
+from activitynet.data.open import open_data
 
 
 @pytest.fixture

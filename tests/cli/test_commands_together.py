@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from activitynet import ACTIVITIES, Classifier, draw_sample_data
-from activitynet.cli.app import run
-from activitynet.cli.sample_data import sample_data
-from activitynet.data.activities import slug
+from activitynet.cli.data import sample_data
+from activitynet.cli.main import run
+from activitynet.data.dataset import slug
 
 
 @pytest.fixture(scope="module")

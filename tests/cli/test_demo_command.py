@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from activitynet import Classifier, create_model
-from activitynet.cli.app import run
+from activitynet.cli.main import run
 
 
 @pytest.fixture(scope="module")

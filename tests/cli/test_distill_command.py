@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from activitynet import Classifier, Ensemble
-from activitynet.cli.app import run
-from activitynet.data.opening import open_data
+from activitynet.cli.main import run
+from activitynet.data.open import open_data
 from activitynet.weights import load_weights
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from activitynet import Classifier, Ensemble
-from activitynet.cli.app import run
+from activitynet.cli.main import run
 
 
 @pytest.fixture(scope="module")

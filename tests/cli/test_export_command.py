@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from activitynet import Classifier
-from activitynet.cli.app import run
+from activitynet.cli.main import run
 
 
 def test_an_exported_file_predicts_and_evaluates_like_its_weights(

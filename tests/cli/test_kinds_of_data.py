@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from activitynet import Classifier
-from activitynet.cli.app import run
-from activitynet.data.activities import ACTIVITIES, slug
+from activitynet.cli.main import run
+from activitynet.data.dataset import ACTIVITIES, slug
 
 FAST = ["--model=test_resnet_se", "--image-size=32", "--epochs=1", "--workers=0", "--no-progress"]
 

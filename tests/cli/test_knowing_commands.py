@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from activitynet import ACTIVITIES, Classifier, create_model
-from activitynet.cli.app import run
+from activitynet.cli.main import run
 from activitynet.data.decode import decode_image
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on a machine of few cores

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from activitynet import list_models, model_info
-from activitynet.cli.app import run
+from activitynet.cli.main import run
 
 
 def test_json_says_what_the_library_says(capsys: pytest.CaptureFixture[str]) -> None:

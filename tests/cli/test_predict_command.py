@@ -11,7 +11,7 @@ import pytest
 
 import activitynet
 from activitynet import weights
-from activitynet.cli.app import run
+from activitynet.cli.main import run
 from activitynet.errors import DataError, ModelError
 from activitynet.inference import Prediction, Tally
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import activitynet
-from activitynet.cli.app import run
-from activitynet.training.recipe_files import list_recipes, load_recipe
+from activitynet.cli.main import run
+from activitynet.training.recipe import list_recipes, load_recipe
 
 
 def test_the_table_has_a_row_for_each_recipe(

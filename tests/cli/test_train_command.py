@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import activitynet
-from activitynet.cli.app import run
+from activitynet.cli.main import run
 from activitynet.cli.options import read_classes
 from activitynet.errors import DataError
 

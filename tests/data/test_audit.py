@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from activitynet.data.audit import audit, cleaned
+from activitynet.data.audit import Audit, AuditedPhoto, Finding, Suggestion, audit, cleaned
 from activitynet.data.audit_report import write_report
-from activitynet.data.findings import Audit, AuditedPhoto, Finding, Suggestion
-from activitynet.data.photos import Photo, PhotoData
+from activitynet.data.dataset import Photo, PhotoData
 from activitynet.errors import DataError
 
 CLASSES = ("cat", "dog")

@@ -17,7 +17,7 @@ from torchvision.transforms import v2
 from activitynet.data.augment import Augment
 from activitynet.data.augmented import AugmentedPhotos
 from activitynet.data.cache import CachedPhoto
-from activitynet.data.photos import Photo
+from activitynet.data.dataset import Photo
 from activitynet.data.preprocess import Preprocess
 from activitynet.errors import DataError
 

@@ -12,8 +12,8 @@ from torch.utils.data import DataLoader
 from activitynet.data.augment import Augment
 from activitynet.data.augmented import AugmentedPhotos
 from activitynet.data.cache import PhotoCache
+from activitynet.data.dataset import Photo
 from activitynet.data.drawn import draw_picture
-from activitynet.data.photos import Photo
 from activitynet.data.preprocess import Preprocess
 from activitynet.errors import DataError, ImageError
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from activitynet.data.activities import ACTIVITIES
 from activitynet.data.contest import (
     is_contest,
     open_contest,
@@ -13,6 +12,7 @@ from activitynet.data.contest import (
     read_categories,
     write_submission,
 )
+from activitynet.data.dataset import ACTIVITIES
 from activitynet.errors import DataError
 
 

@@ -15,14 +15,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageStat
 
-from activitynet.data.activities import ACTIVITIES, slug
+from activitynet.data.class_folders import open_folder
+from activitynet.data.dataset import ACTIVITIES, slug
 from activitynet.data.drawn import contact_sheet, draw_picture, draw_sample_data
 from activitynet.data.drawn.canvas import Canvas
 from activitynet.data.drawn.figures import stand
 from activitynet.data.drawn.people import FACING, KNEELING, SITTING, STANDING, STRIDING, Pose, Reach, somebody
 from activitynet.data.drawn.scenes import SCENES
 from activitynet.data.drawn.skeletons import Skeleton
-from activitynet.data.photos import open_folder
 from activitynet.errors import DataError, StorageError
 
 FEW = ("dancing", "inactivity quiet/light")

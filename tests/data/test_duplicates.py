@@ -10,10 +10,11 @@ from PIL import Image, ImageOps
 
 from activitynet.data import duplicates
 from activitynet.data.audit import audit
+from activitynet.data.class_folders import open_folder
+from activitynet.data.dataset import Photo
 from activitynet.data.drawn import draw_sample_data
 from activitynet.data.duplicates import copies, group_duplicates, joined
-from activitynet.data.opening import open_data
-from activitynet.data.photos import Photo, open_folder
+from activitynet.data.open import open_data
 from activitynet.errors import DataError
 
 

@@ -190,7 +190,7 @@ def test_urls_are_off_unless_asked_for() -> None:
 
 
 def test_photos_inside_tar_files_are_found_by_file_folder_and_pattern(tmp_path: Path) -> None:
-    from test_containers import jpeg, pack
+    from test_archives_containers import jpeg, pack
 
     for name in ("a", "b"):
         pack(tmp_path / f"{name}.tar", {"10.jpg": jpeg(0), "2.jpg": jpeg(1), "2.cls": "0"})

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from activitynet.data.activities import ACTIVITIES
+from activitynet.data.dataset import ACTIVITIES
 from activitynet.data.mpii import MpiiImage, open_mpii, read_mpii
 from activitynet.errors import DataError
 

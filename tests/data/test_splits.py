@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
-from activitynet.data.photos import Photo, PhotoData
-from activitynet.data.splits import FOLDS, can_be_folded, folds, hold_out, read_split, write_split
+from activitynet.data.dataset import Photo, PhotoData
+from activitynet.data.splits import FOLDS, can_be_folded, folds, hold_out
+from activitynet.data.tables import read_split, write_split
 from activitynet.errors import DataError
 
 

@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from activitynet.data.activities import ACTIVITIES, slug
-from activitynet.data.photos import Photo, PhotoData
+from activitynet.data.dataset import ACTIVITIES, Photo, PhotoData, slug
 from activitynet.data.tables import open_table, read_rows
 from activitynet.errors import DataError
 

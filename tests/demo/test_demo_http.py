@@ -25,7 +25,7 @@ from activitynet.demo.answering import Answering
 from activitynet.demo.guard import HEADERS, is_local
 from activitynet.demo.server import _listen
 from activitynet.errors import DemoError
-from activitynet.inference.prediction_file import csv_cells, csv_header, csv_line
+from activitynet.inference.writers import csv_cells, csv_header, csv_line
 
 LIMITS = Limits(bytes=200_000, photos=5, pixels=250_000)
 Served = Callable[..., AbstractContextManager[int]]

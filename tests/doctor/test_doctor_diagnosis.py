@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from activitynet.cli.app import run
+from activitynet.cli.main import run
 from activitynet.doctor.trials import run_trials
 
 

@@ -9,7 +9,8 @@ from sklearn.metrics import f1_score
 from torch import nn
 
 from activitynet import Ensemble
-from activitynet.ensemble.cascade import Cascade, fit_cascade
+from activitynet.ensemble.cascade import fit_cascade
+from activitynet.ensemble.ensemble import Cascade
 from activitynet.errors import DataError, ModelError
 from activitynet.weights import Card, Stages
 

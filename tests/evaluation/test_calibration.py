@@ -7,11 +7,8 @@ import torch.nn.functional as F
 from scipy.special import softmax
 
 from activitynet.errors import DataError
-from activitynet.evaluation.calibration import (
-    confidence_bins,
-    expected_calibration_error,
-    fit_temperature,
-)
+from activitynet.evaluation.calibration import expected_calibration_error, fit_temperature
+from activitynet.evaluation.stats import confidence_bins
 
 
 def believable(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

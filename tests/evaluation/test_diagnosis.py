@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from activitynet.data.photos import Photo
+from activitynet.data.dataset import Photo
 from activitynet.evaluation import Answers, score
 from activitynet.evaluation.diagnosis import confusions, slices, top_losses
 

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import nn
 
 from activitynet import Classifier, create_model, list_models
-from activitynet.data.photos import Photo
+from activitynet.data.dataset import Photo
 from activitynet.data.preprocess import Preprocess
 from activitynet.errors import ImageError, ModelError
 from activitynet.evaluation.explain import explain, grad_cam, nearest_photos, occlusion

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score
 
-from activitynet.data.photos import Photo, SkippedPhoto
+from activitynet.data.dataset import Photo, SkippedPhoto
 from activitynet.errors import DataError
 from activitynet.evaluation import score
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from activitynet.data.activities import ACTIVITIES
+from activitynet.data.dataset import ACTIVITIES
 from activitynet.evaluation import (
     plot_confusion,
     plot_learning_curves,

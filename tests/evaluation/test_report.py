@@ -10,12 +10,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from activitynet.data.photos import Photo, SkippedPhoto
+from activitynet.data.dataset import Photo, SkippedPhoto
 from activitynet.errors import DataError
 from activitynet.evaluation import Answers
-from activitynet.evaluation.measures import PER_CLASS
-from activitynet.evaluation.report import MEASURES, make_report, write_report
-from activitynet.evaluation.side_by_side import comparison_table, read_report, write_comparison
+from activitynet.evaluation.metrics import PER_CLASS
+from activitynet.evaluation.report import (
+    MEASURES,
+    comparison_table,
+    make_report,
+    read_report,
+    write_comparison,
+    write_report,
+)
 
 EVIL = "<script>alert(1)</script>"
 

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from activitynet import Classifier, Ensemble, create_model
-from activitynet.cli.app import run
+from activitynet.cli.main import run
 from activitynet.data.preprocess import Preprocess
 from activitynet.errors import ModelError, WeightsError
 from activitynet.export import FORMATS, Contents, openvino_core

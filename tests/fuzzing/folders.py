@@ -7,9 +7,9 @@ import os
 import random
 from pathlib import Path
 
+from activitynet.data.class_folders import open_folder
 from activitynet.data.contest import open_contest, read_categories
-from activitynet.data.opening import open_data
-from activitynet.data.photos import open_folder
+from activitynet.data.open import open_data
 from fuzzing.mutations import TEXTS
 from fuzzing.tables import csv_table
 

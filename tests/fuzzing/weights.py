@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from activitynet.data.preprocess import Preprocess
-from activitynet.tensors import read_metadata, read_tensors
+from activitynet.serialization.tensors import read_metadata, read_tensors
 from activitynet.weights import (
     Card,
     EnsembleCard,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from activitynet import Recipe
-from activitynet.data.activities import ACTIVITIES, slug
+from activitynet.data.dataset import ACTIVITIES, slug
 from fuzzing.mats import release
 
 #: The weights and runs that a page takes for granted.
@@ -133,8 +133,9 @@ def _remembered(model: Any, sizes: Any) -> Any:
 
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every training take one epoch of small batches, load photos in this process, and draw no plots."""
-    from activitynet import fitting, learner
-    from activitynet.inference import engine_choice
+    from activitynet import learner
+    from activitynet.inference import engines
+    from activitynet.training import fit
 
     settle = learner.settle_recipe
 
@@ -142,7 +143,7 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
         return settle(*arguments, **options).override({"epochs": 1, "batch_size": 4, "checkpoint.epochs": []})
 
     monkeypatch.setattr(learner, "settle_recipe", one_epoch)
-    monkeypatch.setattr(engine_choice, "network_graph", _remembered)
+    monkeypatch.setattr(engines, "network_graph", _remembered)
     monkeypatch.setattr(learner, "default_workers", lambda: 0)
     for plot in ("plot_learning_curves", "plot_per_class_f1", "plot_confusion"):
-        monkeypatch.setattr(fitting, plot, lambda *_, **__: None)
+        monkeypatch.setattr(fit, plot, lambda *_, **__: None)

@@ -18,7 +18,7 @@ from repositories import REPOSITORY
 
 from activitynet import hub
 from activitynet.errors import ActivityNetError, HubError, WeightsError
-from activitynet.hub import client, timeouts
+from activitynet.hub import client
 from activitynet.weights import find_weights, load_weights, push_weights
 
 ANY, CONFIG, LARGE = r".", r"(HEAD|GET) .*config\.json", r"GET /large/"
@@ -34,7 +34,7 @@ def ready(server: Loopback, files: dict[str, bytes], waits: list[float]) -> Loop
 @pytest.fixture
 def impatient(server: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "SECONDS", 0.15)
-    monkeypatch.setattr(timeouts, "_UPLOAD_SECONDS", 0.15)
+    monkeypatch.setattr(client, "_UPLOAD_SECONDS", 0.15)
     monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.15)
 
 
@@ -222,7 +222,7 @@ def test_endless_redirects_end(ready: Loopback, files: dict[str, bytes]) -> None
 
 PULL = """
 import ctypes, os, resource, sys
-from activitynet.cli.app import run
+from activitynet.cli.main import run
 limit = int(sys.argv[2])
 if limit:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))

@@ -13,7 +13,7 @@ from repositories import REPOSITORY
 
 import activitynet
 from activitynet import Classifier, create_model, list_models
-from activitynet.cli.app import run
+from activitynet.cli.main import run
 from activitynet.errors import HubError, ModelError, WeightsError
 from activitynet.hub import cache_folder, fetch_release, find_release, list_releases, releases
 from activitynet.weights import find_weights, list_weights, load_weights

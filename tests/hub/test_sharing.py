@@ -15,7 +15,7 @@ from loopback import Loopback
 from repositories import REPOSITORY
 
 from activitynet import Classifier, Ensemble, load_ensemble
-from activitynet.cli.app import run
+from activitynet.cli.main import run
 from activitynet.errors import HubError, WeightsError
 from activitynet.hub import list_releases
 from activitynet.weights import (

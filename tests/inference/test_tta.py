@@ -11,9 +11,8 @@ from PIL import Image
 from torch import nn
 
 from activitynet import Classifier, Ensemble, create_model
-from activitynet.cli.app import run
-from activitynet.data.preprocess import Preprocess
-from activitynet.data.views import Views
+from activitynet.cli.main import run
+from activitynet.data.preprocess import Preprocess, Views
 from activitynet.errors import ModelError
 from activitynet.inference import TTA, augmented, stream_predictions
 from activitynet.weights import Card, Stages

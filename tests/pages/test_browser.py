@@ -12,12 +12,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from activitynet.data.audit import Audit, AuditedPhoto, Finding, Suggestion
 from activitynet.data.audit_report import write_report as write_audit
-from activitynet.data.findings import Audit, AuditedPhoto, Finding, Suggestion
-from activitynet.data.photos import Photo, SkippedPhoto
+from activitynet.data.dataset import Photo, SkippedPhoto
 from activitynet.evaluation import Answers
-from activitynet.evaluation.report import make_report, write_report
-from activitynet.evaluation.side_by_side import comparison_table, read_report, write_comparison
+from activitynet.evaluation.report import (
+    comparison_table,
+    make_report,
+    read_report,
+    write_comparison,
+    write_report,
+)
 from activitynet.study.definition import read_definition
 from activitynet.study.paired import differences, mean_intervals, ranked
 from activitynet.study.report import write_study

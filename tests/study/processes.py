@@ -40,7 +40,7 @@ def dying(*arguments, **options):
         os.kill(os.getpid(), signal.SIGKILL)
     return result
 setattr(place, name, dying)
-from activitynet.cli.app import run
+from activitynet.cli.main import run
 sys.exit(run(sys.argv[3:]))
 """
 
@@ -53,7 +53,7 @@ place, count, me = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 (place / f"ready-{me}").touch()
 while len(list(place.glob("ready-*"))) < count:
     time.sleep(0.01)
-from activitynet.cli.app import run
+from activitynet.cli.main import run
 sys.exit(run(sys.argv[4:]))
 """
 
@@ -98,7 +98,7 @@ def finish(processes: Sequence[subprocess.Popen[str]], code: int = 0) -> list[st
     return said
 
 
-PLAIN = "import sys; from activitynet.cli.app import run; sys.exit(run(sys.argv[1:]))"
+PLAIN = "import sys; from activitynet.cli.main import run; sys.exit(run(sys.argv[1:]))"
 
 
 def record(run: Path, url: str | None = None) -> list[tuple[Any, ...]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from activitynet.data.photos import Photo, PhotoData
+from activitynet.data.dataset import Photo, PhotoData
 from activitynet.errors import TrainingError
 from activitynet.study import Study, Subset, list_studies, load_study
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from activitynet.cli.app import run as run_command
+from activitynet.cli.main import run as run_command
 from activitynet.errors import ActivityNetError, TrainingError
 from activitynet.study import StudyResult, read_study, run_study
 

@@ -39,10 +39,10 @@ def test_a_study_that_is_killed_three_times_ends_as_one_left_alone(
     run = tmp_path / "run"
     asked = KILLER.replace("SIGKILL", "SIGTERM")
     ends = [
-        (KILLER, "activitynet.training.state:TrainingState.save", 1),  # within the first run
+        (KILLER, "activitynet.training.checkpoint:TrainingState.save", 1),  # within the first run
         (KILLER, "activitynet.study.trials:Taken.note_run", 2),  # after a configuration's last run
         (KILLER, "optuna.study:Study.add_trial", 1),  # a configuration is taken, and nothing is done
-        (asked, "activitynet.training.state:TrainingState.save", 2),  # when a run has nothing left to do
+        (asked, "activitynet.training.checkpoint:TrainingState.save", 2),  # when a run has nothing left to do
     ]
     done: dict[str, list[str]] = {}
     for program, where, calls in ends:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from activitynet.data.photos import PhotoData
+from activitynet.data.dataset import PhotoData
 from activitynet.study.definition import Study, read_definition
 from activitynet.study.running import _next, _pruner
 from activitynet.study.storage import open_storage

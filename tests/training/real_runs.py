@@ -22,7 +22,7 @@ import torch
 from PIL import Image
 
 from activitynet import Classifier
-from activitynet.tensors import read_tensors
+from activitynet.serialization.tensors import read_tensors
 from activitynet.training import FitResult
 from activitynet.training.checkpoint import read_checkpoint
 

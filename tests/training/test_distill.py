@@ -11,7 +11,7 @@ from torch import nn
 
 from activitynet.data.augment import Augment
 from activitynet.data.augmented import AugmentedPhotos
-from activitynet.data.photos import Photo
+from activitynet.data.dataset import Photo
 from activitynet.data.preprocess import Preprocess
 from activitynet.errors import TrainingError, WeightsError
 from activitynet.training.distill import Teachers, _directions, load_teachers, unlikeness

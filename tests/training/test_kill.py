@@ -17,7 +17,7 @@ from real_runs import (
     unfinished_files,
 )
 
-from activitynet.tensors import read_tensors, save_tensors
+from activitynet.serialization.tensors import read_tensors, save_tensors
 from activitynet.training.checkpoint import read_checkpoint, save_checkpoint
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="kills processes by their group")

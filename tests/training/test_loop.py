@@ -13,7 +13,7 @@ from torch import nn
 from activitynet import create_model
 from activitynet.data.augment import Augment
 from activitynet.data.augmented import AugmentedPhotos
-from activitynet.data.photos import Photo
+from activitynet.data.dataset import Photo
 from activitynet.data.preprocess import Preprocess
 from activitynet.errors import TrainingError
 from activitynet.training import Checkpoint, Event, FitResult, Loss, Mix, Optimizer, Recipe, RunFolder, train

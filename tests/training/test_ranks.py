@@ -12,7 +12,7 @@ import pytest
 from real_runs import Child, command, different_tensors, learn, write_photos
 
 from activitynet import Classifier
-from activitynet.tensors import read_tensors
+from activitynet.serialization.tensors import read_tensors
 from activitynet.training import Event
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on a machine of few cores

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from activitynet.errors import TrainingError
-from activitynet.training.recipe import Recipe
-from activitynet.training.recipe_files import format_recipe, list_recipes, load_recipe, parse_setting
+from activitynet.training.recipe import Recipe, format_recipe, list_recipes, load_recipe, parse_setting
 
 
 @pytest.mark.parametrize("name", list_recipes())

@@ -27,11 +27,10 @@ from real_runs import (
     write_photos,
 )
 
-from activitynet import ranks
+from activitynet.runtime import distributed
 from activitynet.training import Event, Interrupted, RunFolder
-from activitynet.training.checkpoint import read_checkpoint
+from activitynet.training.checkpoint import read_checkpoint, saved_on_the_way_out
 from activitynet.training.signals import StopSignals
-from activitynet.training.state import saved_on_the_way_out
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="sends signals to process groups")
 
@@ -141,7 +140,7 @@ def test_a_signal_that_comes_while_ranks_agree_is_not_lost(monkeypatch: pytest.M
         stop.received = signal.SIGTERM
         return value  # as the others know of it only when they agree the next time
 
-    monkeypatch.setattr(ranks, "greatest", agree)
+    monkeypatch.setattr(distributed, "greatest", agree)
     stop.raise_if_received(torch.device("cpu"))  # this process alone must not leave
     with pytest.raises(Interrupted, match="SIGTERM"):
         stop.raise_if_received(torch.device("cpu"))

@@ -15,8 +15,8 @@ import torch
 from drawn_pattern import pattern
 
 from activitynet import Classifier, Ensemble, load_ensemble
-from activitynet.cli.app import run
-from activitynet.data.activities import ACTIVITIES
+from activitynet.cli.main import run
+from activitynet.data.dataset import ACTIVITIES
 from activitynet.errors import WeightsError
 from activitynet.hub import find_release
 from activitynet.weights import read_card

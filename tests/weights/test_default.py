@@ -15,7 +15,7 @@ import torch
 from drawn_pattern import pattern
 
 from activitynet import Classifier
-from activitynet.data.activities import ACTIVITIES
+from activitynet.data.dataset import ACTIVITIES
 from activitynet.weights import DEFAULT, find_weights, list_weights, read_card
 
 # What it says of `pattern`. A change of the weights or of the preprocessing shows here.

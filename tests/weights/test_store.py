@@ -19,7 +19,7 @@ from torch import nn
 import activitynet
 from activitynet.data.preprocess import Preprocess
 from activitynet.errors import StorageError, WeightsError
-from activitynet.tensors import save_tensors
+from activitynet.serialization.tensors import save_tensors
 from activitynet.weights import Card, load_weights, read_card, save_weights
 from activitynet.zoo import create_model, list_models
 

@@ -9,7 +9,7 @@ from timm.models import group_parameters
 from torch import nn
 
 from activitynet.errors import ModelError
-from activitynet.tensors import read_tensors, save_tensors
+from activitynet.serialization.tensors import read_tensors, save_tensors
 from activitynet.zoo import create_model, list_models
 
 _SIDE = 64

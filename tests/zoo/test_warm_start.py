@@ -12,7 +12,7 @@ from torch import nn
 from torchvision.transforms.v2.functional import pil_to_tensor
 
 from activitynet.errors import ModelError, WeightsError
-from activitynet.tensors import save_tensors
+from activitynet.serialization.tensors import save_tensors
 from activitynet.zoo import create_model, warm_start
 
 LITE = "efficientnet_lite0"

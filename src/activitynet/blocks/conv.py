@@ -7,10 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from activitynet.blocks.activation import make_activation
-from activitynet.blocks.depthwise import DepthwiseConv2d
-from activitynet.blocks.fused import Scaled, normalised
-from activitynet.blocks.norm import make_norm
+from activitynet.blocks.cpu_kernels import DepthwiseConv2d, Scaled, normalised
+from activitynet.blocks.layers import make_activation, make_norm
 
 
 def conv2d(
@@ -42,7 +40,7 @@ def conv2d(
 
 
 def set_fused(model: nn.Module, wanted: bool) -> bool:
-    """Let a network's blocks with group norms train by the passes of `activitynet.blocks.fused`, or not.
+    """Let a network's blocks with group norms train by `activitynet.blocks.cpu_kernels`, or not.
 
     Batch norms are left alone: PyTorch's own are as fast.
 
@@ -74,7 +72,7 @@ class ConvNormAct(nn.Module):
         eps: What the normalisation adds to the variance.
 
     Attributes:
-        fused: While training, normalise and activate in two passes (see `activitynet.blocks.fused`); for a
+        fused: While training, normalise and activate in two passes (`activitynet.blocks.cpu_kernels`); for a
             group norm only. `set_fused` sets it.
 
     Shapes:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from activitynet.blocks.conv import ConvNormAct
-from activitynet.blocks.drop_path import DropPath
-from activitynet.blocks.se import SEBlock
+from activitynet.blocks.layers import DropPath, SEBlock
 
 
 class MBConv(nn.Module):

@@ -5,11 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from activitynet.blocks.activation import make_activation
 from activitynet.blocks.conv import ConvNormAct
-from activitynet.blocks.drop_path import DropPath
-from activitynet.blocks.rate import check_rate
-from activitynet.blocks.se import SEBlock
+from activitynet.blocks.layers import DropPath, SEBlock, check_rate, make_activation
 
 
 class ResidualBlock(nn.Module):

@@ -1,5 +1,5 @@
 """The `activitynet` command: options in, the library's answers out."""
 
-from activitynet.cli.app import main
+from activitynet.cli.main import main
 
 __all__ = ["main"]

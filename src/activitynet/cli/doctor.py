@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from activitynet.cli.output import print_json
+from activitynet.cli.options import print_json
 
 _BROKEN = 1
 

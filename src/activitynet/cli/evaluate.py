@@ -1,17 +1,18 @@
-"""`activitynet evaluate`: the scores of trained weights, class by class."""
+"""`evaluate`, `compare`, `calibrate` and `explain`."""
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.cells import cell_len
 from rich.table import Column
 
 from activitynet.cli import options
-from activitynet.cli.output import RowPrinter, print_json
+from activitynet.cli.options import RowPrinter, print_json
 from activitynet.errors import printable
 
 
@@ -36,13 +37,13 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
 ) -> None:
     """Score trained weights on labelled photos."""
-    from activitynet import ranks  # noqa: PLC0415  --help needs no torch
     from activitynet.evaluation.report import make_report, write_report  # noqa: PLC0415
+    from activitynet.runtime import distributed  # noqa: PLC0415  --help needs no torch
 
     predictor = options.load_predictor(weights, engine=engine, cascade=cascade)
     photos = options.open_for(predictor, data, group_duplicates=group_duplicates)
     answers = predictor.answer(photos, split=split, skip_bad=skip_bad, tta=tta or None)
-    if not ranks.is_main():
+    if not distributed.is_main():
         return
     scores = answers.scores()
     if report is not None:
@@ -62,3 +63,119 @@ def evaluate(
     if absent := [entry.name for entry in scores.classes if not entry.support]:
         print(f"without photos: {printable(', '.join(absent))}")
     print(scores.summary())
+
+
+def compare(
+    *,
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN", help="Folders that `evaluate --report` wrote, or runs that hold one."),
+    ],
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Write a page and its JSON.", show_default=False),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
+) -> None:
+    """Set evaluations side by side; on the same photos, say whether the others differ from the first."""
+    from activitynet.evaluation.report import comparison_table, read_report, write_comparison  # noqa: PLC0415  --help needs no torch
+
+    table = comparison_table([read_report(run) for run in runs])
+    if report is not None:
+        print(f"report: {printable(str(write_comparison(report, table)))}", file=sys.stderr)
+    if as_json:
+        print_json(table)
+        return
+    measures: dict[str, list[dict[str, float] | None]] = table["measures"]
+    intervals = len(runs) == 2  # of more, they do not fit on a line
+    columns = [Column(name, width=23 if intervals else 10, overflow="fold") for name in table["names"]]
+    printer = RowPrinter(Column("measure", width=max(map(len, measures))), *columns)
+    for name, row in measures.items():
+        cells = [
+            "–"
+            if cell is None
+            else f"{cell['value']:.3f}" + (f" ({cell['low']:.3f} to {cell['high']:.3f})" if intervals else "")
+            for cell in row
+        ]
+        printer.row(name, *cells)
+    for sentence in table["sentences"]:
+        print(printable(sentence))
+
+
+def calibrate(
+    *,
+    weights: options.Weights,
+    data: options.Data,
+    to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="Where to write the weights folder.")],
+    split: Annotated[str, typer.Option(help="Photos not learned from: val, test, or all.")] = "val",
+    method: Annotated[
+        Literal["temperature", "vector"],
+        typer.Option(help="temperature never changes the class that is named; vector mends each class."),
+    ] = "temperature",
+    risk: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Call photos unknown below the probability at which so few answers are wrong (0.1).",
+            show_default=False,
+        ),
+    ] = None,
+    skip_bad: options.SkipBad = False,
+    workers: options.Workers = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was fitted as JSON.")] = False,
+) -> None:
+    """Fit a temperature (or vector scaling) on labelled photos, and write weights that have it."""
+    from activitynet import Classifier  # noqa: PLC0415  --help needs no torch
+    from activitynet.runtime import distributed  # noqa: PLC0415
+    from activitynet.weights import find_weights  # noqa: PLC0415
+
+    classifier = Classifier.load(find_weights(weights))
+    found = classifier.calibrate(
+        data, split=split, method=method, risk=risk, workers=workers, skip_bad=skip_bad
+    )
+    if not distributed.is_main():
+        return
+    classifier.save(to)
+    if as_json:
+        print_json(found.to_dict())
+        return
+    print(f"{printable(str(to))}: {found.summary()}")
+
+
+def explain(
+    *,
+    photo: Annotated[str, typer.Argument(metavar="PHOTO", help="One photo.")],
+    to: Annotated[Path, typer.Option("--to", metavar="FILE.png", help="Where to write the overlay.")],
+    weights: options.DefaultWeights = "default",
+    label: Annotated[
+        str | None,
+        typer.Option(metavar="CLASS", help="The class to explain.", show_default="the most probable one"),
+    ] = None,
+    how: Annotated[
+        Literal["grad-cam", "occlusion"],
+        typer.Option(help="grad-cam is one pass; occlusion works for ensembles and exported files, too."),
+    ] = "grad-cam",
+    nearest: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DATA",
+            help="List the training photos of DATA that look most like it to the network.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Write a photo with what speaks for a class in colour, from dark blue to yellow."""
+    from activitynet.serialization import atomic  # noqa: PLC0415  --help needs no torch
+
+    if to.suffix.lower() != ".png":
+        raise typer.BadParameter("it takes a file that ends in .png.", param_hint="--to")
+    predictor = options.load_predictor(weights, engine=None, cascade=False)
+    found = predictor.explain(photo, label=label, how=how)
+    near = predictor.nearest(photo, nearest) if nearest is not None else []
+    buffer = io.BytesIO()
+    found.overlay.save(buffer, "PNG")
+    atomic.write_bytes(to, buffer.getvalue())
+    print(f"{printable(found.label)} {found.probability:.1%}: {printable(str(to))}")
+    classes = predictor.classes or ()
+    for like, cosine in near:
+        print(printable(f"{cosine:.3f}  {classes[like.label]}  {like.path}"))

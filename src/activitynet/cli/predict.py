@@ -13,7 +13,7 @@ from rich.table import Column
 
 import activitynet
 from activitynet.cli import options
-from activitynet.cli.output import PhotoProgress, RowPrinter, print_json
+from activitynet.cli.options import PhotoProgress, RowPrinter, print_json
 from activitynet.errors import printable
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def _json(prediction: activitynet.Prediction) -> None:
 
 
 def _csv_printer(top: int) -> _Print:
-    from activitynet.inference.prediction_file import csv_cells, csv_header, csv_line  # noqa: PLC0415  --help
+    from activitynet.inference.writers import csv_cells, csv_header, csv_line  # noqa: PLC0415  --help
 
     print(csv_line(csv_header(top)), end="")
     return lambda prediction: print(csv_line(csv_cells(prediction, top)), end="")

@@ -10,7 +10,7 @@ import typer
 from rich.table import Column
 
 from activitynet.cli import options
-from activitynet.cli.output import RowPrinter, print_json
+from activitynet.cli.options import RowPrinter, print_json
 from activitynet.errors import printable
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""`activitynet train` and `activitynet fine-tune`: the same options over two methods."""
+"""`train`, `fine-tune`, `distill`, `lr-find` and `recipes`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from rich.table import Column
 
 import activitynet
 from activitynet.cli import options
-from activitynet.cli.output import print_json
-from activitynet.data.activities import slug
+from activitynet.cli.options import RowPrinter, print_json
+from activitynet.data.dataset import slug
 from activitynet.errors import printable
 
 _RECIPES = "the recipe's"
@@ -57,7 +58,7 @@ def training_command(method: Literal["fit", "fine_tune"]) -> Callable[..., None]
         no_progress: options.NoProgress = False,
         as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     ) -> None:
-        from activitynet.data.checking import skip_note  # noqa: PLC0415  --help needs no torch
+        from activitynet.data.scan import skip_note  # noqa: PLC0415  --help needs no torch
 
         run = run_folder(run, model, resume=resume)
         classifier = activitynet.Classifier(
@@ -140,3 +141,157 @@ def saying_how_to_go_on(run: Path) -> Iterator[None]:
             folder = shlex.quote(printable(str(run)))
             print(f"{stop} Go on with the same command and --run {folder} --resume.", file=sys.stderr)
         raise typer.Exit(128 + stop.signum) from stop
+
+
+def distill(
+    *,
+    teacher: Annotated[
+        str,
+        typer.Argument(
+            metavar="TEACHER",
+            help="Folder of an ensemble or of weights, or org/name on the Hub. All members teach.",
+        ),
+    ],
+    data: options.Data,
+    model: options.Model,
+    init_from: options.InitFrom = None,
+    run: options.Run = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="A name that `activitynet recipes` lists, or a TOML file.",
+            show_default="distill; default without --init-from",
+        ),
+    ] = None,
+    settings: options.Settings = None,
+    epochs: options.Epochs = None,
+    image_size: options.ImageSize = None,
+    seed: options.Seed = 0,
+    workers: options.Workers = None,
+    skip_bad: options.SkipBad = False,
+    group_duplicates: options.GroupDuplicates = False,
+    cache: options.Cache = None,
+    cache_gb: options.CacheGb = 20.0,
+    resume: options.Resume = False,
+    no_progress: options.NoProgress = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
+) -> None:
+    """Teach one small model what others say of the training photos, and compare them on those of val."""
+    changes = options.read_settings(settings)
+    if "distill.teachers" in changes:
+        raise typer.BadParameter("TEACHER is who teaches; leave out distill.teachers.", param_hint="--set")
+    teaching = options.load_trained(teacher)
+    student = activitynet.Classifier(model, teaching.classes, init_from=init_from, image_size=image_size)
+    photos = options.open_for(student, data, group_duplicates=group_duplicates)
+    run = run_folder(run, model, resume=resume)
+    learn = student.fit if init_from is None else student.fine_tune
+    with saying_how_to_go_on(run):
+        learn(
+            photos,
+            run=run,
+            recipe=recipe or ("default" if init_from is None else "distill"),
+            settings={**changes, "distill.teachers": [teacher]},
+            epochs=epochs,
+            seed=seed,
+            workers=workers,
+            skip_bad=skip_bad,
+            cache=cache,
+            cache_gb=cache_gb,
+            resume=resume,
+            progress=not no_progress,
+        )
+    if not speaks():
+        return
+    rows = {}
+    for name, predictor in (("teacher", teaching), ("student", student)):
+        scores = predictor.evaluate(photos, workers=workers, skip_bad=skip_bad)
+        rows[name] = {"macro_f1": scores.macro_f1, "accuracy": scores.accuracy, "macs": predictor.macs()}
+    ratio = rows["teacher"]["macs"] / rows["student"]["macs"]
+    if as_json:
+        print_json({"weights": str(run / "model"), **rows, "times_cheaper": ratio})
+        return
+    printer = RowPrinter(
+        Column("model", width=8),
+        *(Column(name, width=9, justify="right") for name in ("macro-F1", "accuracy", "cost")),
+    )
+    for name, row in rows.items():
+        cost = row["macs"] / rows["student"]["macs"]
+        printer.row(name, f"{row['macro_f1']:.3f}", f"{row['accuracy']:.3f}", f"{cost:.2f}")
+    print(f"the student needs 1/{ratio:.1f} of the teacher's multiply-adds")
+    print(printable(str(run / "model")))
+
+
+def lr_find(
+    *,
+    data: options.Data,
+    model: options.Model = "resnet18_se",
+    init_from: options.InitFrom = None,
+    recipe: options.RecipeName = "default",
+    settings: options.Settings = None,
+    image_size: options.ImageSize = None,
+    classes: options.Classes = None,
+    seed: options.Seed = 0,
+    workers: options.Workers = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw the loss over the rates into this PNG.", show_default=False),
+    ] = None,
+    skip_bad: options.SkipBad = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print rates, losses and suggestion.")] = False,
+) -> None:
+    """Try rising learning rates for a hundred steps, and suggest one."""
+    classifier = activitynet.Classifier(
+        model, options.read_classes(classes), init_from=init_from, image_size=image_size
+    )
+    found = classifier.find_learning_rate(
+        data,
+        recipe=recipe,
+        settings=options.read_settings(settings),
+        plot=plot,
+        seed=seed,
+        workers=workers,
+        skip_bad=skip_bad,
+    )
+    if as_json:
+        print_json(
+            {
+                "suggestion": found.suggestion,
+                "rates": list(found.rates),
+                "losses": list(found.losses),
+            }
+        )
+        return
+    print(f"suggested learning rate: {found.suggestion:.2g}")
+    if plot is not None:
+        print(printable(str(plot)))
+
+
+def recipes(
+    recipe: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="NAME|FILE", help="A recipe to print whole, as TOML; without one, all are listed."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List recipes, or print one with every field."""
+    from activitynet.training.recipe import format_recipe, list_recipes, load_recipe  # noqa: PLC0415  --help needs no torch
+
+    if recipe is not None:
+        chosen = load_recipe(recipe)
+        if as_json:
+            print_json(chosen.to_dict())
+        else:
+            print(format_recipe(chosen), end="")
+        return
+    described = {name: load_recipe(name).description for name in list_recipes()}
+    if as_json:
+        print_json([{"name": name, "description": text} for name, text in described.items()])
+        return
+    printer = RowPrinter(
+        Column("recipe", width=max(map(len, described))), Column("what it is for", ratio=1, overflow="fold")
+    )
+    for name, text in described.items():
+        printer.row(name, text)

@@ -1,21 +1,241 @@
-"""What is wrong with a data set: broken and odd photos, duplicates, leaks between splits."""
+"""Audit a data set: broken photos, duplicates, leaks between splits, doubtful labels."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, Literal, get_args
 
+import numpy as np
+
+from activitynet.data.dataset import Photo, PhotoData, by_split, group_numbers
 from activitynet.data.decode import decode_image, read_photo
-from activitynet.data.duplicates import alike, copies, joined
-from activitynet.data.findings import KINDS, Audit, AuditedPhoto, Finding, Kind
-from activitynet.data.hashing import PhotoHash, content_hash, is_flat, photo_hash
-from activitynet.data.photos import Photo, PhotoData
-from activitynet.data.splits import by_split
-from activitynet.data.telling import telling_facts
-from activitynet.errors import ImageError
+from activitynet.data.duplicates import PhotoHash, alike, content_hash, copies, is_flat, joined, photo_hash
+from activitynet.data.splits import can_be_folded, folds
+from activitynet.errors import DataError, ImageError
+from activitynet.serialization.records import are_numbers, fields_from_json, fields_to_json
+
+Kind = Literal[
+    "unreadable",
+    "wrong_extension",
+    "tiny",
+    "monochrome",
+    "exact_duplicate",
+    "near_duplicate",
+    "missing_class",
+    "telling_size",
+    "telling_format",
+    "telling_source",
+    "suspicious_label",
+]
+"""Kinds of findings."""
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+@dataclasses.dataclass(frozen=True)
+class AuditedPhoto:
+    """A photo that a finding names.
+
+    Attributes:
+        path: Its file.
+        split: ``"train"``, ``"val"`` or ``"test"``.
+        label: Its class's name.
+    """
+
+    path: str
+    split: str
+    label: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Suggestion:
+    """Another label for a photo.
+
+    Attributes:
+        label: The class's name.
+        probability: How probable it is, in [0, 1].
+        given_probability: How probable the label is that the photo has, in [0, 1].
+    """
+
+    label: str
+    probability: float
+    given_probability: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong.
+
+    Attributes:
+        kind: Of `KINDS`.
+        message: What is wrong, in a sentence.
+        photos: The photos it is about: one, or all that are duplicates of one another.
+        across: Whether they are in more than one split.
+        suggestion: A label for the photo that is more probable than its own.
+    """
+
+    kind: Kind
+    message: str
+    photos: tuple[AuditedPhoto, ...] = ()
+    across: bool = False
+    suggestion: Suggestion | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Audit:
+    """What was found in a data set.
+
+    Attributes:
+        photos: How many photos were looked at.
+        findings: What is wrong, by kind.
+    """
+
+    photos: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings
+
+    def counts(self) -> dict[str, int]:
+        """Return how many findings there are of each kind that occurs."""
+        found = Counter(finding.kind for finding in self.findings)
+        return {kind: found[kind] for kind in KINDS if found[kind]}
+
+    def suspects(self) -> dict[str, str]:
+        """Return the labels that are more probable than photos' own, by their paths."""
+        return {
+            finding.photos[0].path: finding.suggestion.label
+            for finding in self.findings
+            if finding.suggestion is not None
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the audit as plain JSON values."""
+        findings = []
+        for finding in self.findings:
+            photos = [fields_to_json(photo) for photo in finding.photos]
+            findings.append({**fields_to_json(finding), "photos": photos})
+        return {"photos": self.photos, "findings": findings}
+
+    @classmethod
+    def from_dict(cls, value: object) -> Audit:
+        """Make one from what `to_dict` returned.
+
+        Raises:
+            DataError: It is not such an object.
+        """
+        fields = fields_from_json(cls, value)
+        if type(fields["photos"]) is not int or not isinstance(fields["findings"], tuple):
+            raise DataError("Audit needs a number of photos and a list of findings.")
+        return cls(fields["photos"], tuple(map(_finding, fields["findings"])))
+
+
+def _finding(value: object) -> Finding:
+    fields = fields_from_json(Finding, value)
+    if fields["kind"] not in KINDS or not isinstance(fields["message"], str):
+        raise DataError(f"Finding has an unknown kind or no message, got {fields['kind']!r}.")
+    if not isinstance(fields["photos"], tuple) or not isinstance(fields["across"], bool):
+        raise DataError("Finding needs a list of photos, and across must be true or false.")
+    photos = tuple(AuditedPhoto(**fields_from_json(AuditedPhoto, photo)) for photo in fields["photos"])
+    for photo in photos:
+        if not all(isinstance(text, str) for text in dataclasses.astuple(photo)):
+            raise DataError("AuditedPhoto needs texts.")
+    suggestion = _suggestion(fields["suggestion"]) if fields["suggestion"] is not None else None
+    return Finding(**{**fields, "photos": photos, "suggestion": suggestion})
+
+
+def _suggestion(value: object) -> Suggestion:
+    fields = fields_from_json(Suggestion, value)
+    numbers = fields["probability"], fields["given_probability"]
+    if not isinstance(fields["label"], str) or not are_numbers(numbers, 2):
+        raise DataError("Suggestion needs a label and two probabilities.")
+    return Suggestion(**fields)
+
+
+TELLING = 0.1
+"""How much nearer to always right than chance a guess may come, as a share of the way."""
+
+_NAMED = 3  # classes
+_DEVIATIONS = 3.0  # of what chance alone brings about
+
+
+def telling_facts(
+    photos: Sequence[Photo],
+    sizes: Sequence[tuple[int, int]],
+    formats: Sequence[str],
+    classes: Sequence[str],
+) -> list[Finding]:
+    """Find what gives the class of a photo away, though it is not what the photo shows.
+
+    A decision tree guesses the class by one fact alone, for photos it has not learned from. Its balanced
+    accuracy (the mean over the classes of how many of their photos it guesses) is compared with guessing
+    blindly. Photos of which the fact is not known are left out, and so are classes that are too rare to
+    cross-validate.
+
+    Args:
+        photos: The photos, of all splits.
+        sizes: Width and height of each; (0, 0) where they are not known. Their ratio counts, too.
+        formats: The file format of each; empty where it is not known.
+        classes: Class names.
+    """
+    width, height = np.array(sizes, dtype=np.float64).reshape(-1, 2).T
+    shape = np.stack([width, height, width / np.maximum(height, 1)], axis=1)
+    facts: tuple[tuple[Kind, str, np.ndarray, np.ndarray], ...] = (
+        ("telling_size", "the size in pixels", shape, width > 0),
+        ("telling_format", "the file format", *_codes(formats)),
+        ("telling_source", "the source", *_codes([photo.source for photo in photos])),
+    )
+    labels = np.array([photo.label for photo in photos], dtype=np.int64)
+    groups = group_numbers(photos)
+    findings = []
+    for kind, what, values, known in facts:
+        use = known.copy()
+        use[known] = can_be_folded(labels[known], groups[known])
+        message = _message(what, values[use], labels[use], groups[use], classes)
+        if message:
+            findings.append(Finding(kind, message))
+    return findings
+
+
+def _codes(names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return a number for each name, (N, 1), and which names are known, (N,)."""
+    distinct, codes = np.unique(np.array(names, dtype=np.str_), return_inverse=True)
+    # In no order, for that two names are alike tells nothing.
+    shuffled = np.random.default_rng(0).permutation(len(distinct))
+    return shuffled[codes.ravel()][:, None], np.array([bool(name) for name in names], dtype=bool)
+
+
+def _message(
+    what: str, values: np.ndarray, labels: np.ndarray, groups: np.ndarray, classes: Sequence[str]
+) -> str:
+    """Say how well the values tell the labels, or nothing where they do not."""
+    present, truth, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    if len(present) < 2 or len(np.unique(values, axis=0)) < 2:
+        return ""
+    from sklearn.tree import DecisionTreeClassifier  # noqa: PLC0415 - slow to import, seldom needed
+
+    tree = DecisionTreeClassifier(class_weight="balanced", random_state=0)
+    right = np.zeros(len(truth), dtype=bool)
+    for learned, held in folds(truth, groups):
+        right[held] = tree.fit(values[learned], truth[learned]).predict(values[held]) == truth[held]
+    recalls = np.bincount(truth, weights=right) / sizes
+    accuracy, chance = recalls.mean(), 1 / len(present)
+    noise = np.sqrt((chance * (1 - chance) / sizes).sum()) / len(present)
+    if accuracy - chance <= max(TELLING * (1 - chance), _DEVIATIONS * noise):
+        return ""
+    worst = np.argsort(-recalls, kind="stable")[:_NAMED]
+    told = ", ".join(f"{classes[present[index]]!r} ({recalls[index]:.0%})" for index in worst)
+    return (
+        f"{what} alone tells the class with a balanced accuracy of {accuracy:.0%} (chance: {chance:.0%}), "
+        f"most of all {told}. A network may learn it instead of what people do."
+    )
+
 
 TINY = 32
 """Pixels that the shorter side of a photo should have at least."""
@@ -61,7 +281,7 @@ def audit(data: PhotoData, *, workers: int = 2) -> Audit:
     or of one colour; exact duplicates, by their bytes, and near ones (`near_photos`), within a split and
     across splits; classes that a split lacks; and sizes, formats or sources that give the class away
     (`telling_facts`). Photos of one group may look alike: near duplicates within a group and a split are no
-    finding. Suspicious labels take a model: see `activitynet.evaluation.suspects`.
+    finding. Suspicious labels take a model: see `activitynet.evaluation.label_errors`.
 
     Args:
         data: The photos. They are only read.

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from activitynet.data.audit import KINDS, Audit, AuditedPhoto, Finding
 from activitynet.data.decode import decode_image
-from activitynet.data.findings import KINDS, Audit, AuditedPhoto, Finding
 from activitynet.errors import ImageError
 from activitynet.pages import thumbnail, write_page
 

@@ -1,16 +1,131 @@
-"""Random variation of training photos, as one frozen record that round-trips through JSON."""
+"""Augment training photos: crops and geometry on the CPU, color on whole batches."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any, Literal, get_args
+import math
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol, get_args
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch.utils.data import default_collate
 from torchvision.transforms import InterpolationMode, v2
+from torchvision.transforms.v2.functional import resize
 
-from activitynet.data.crops import Crop, draw_crop
-from activitynet.data.fields import are_numbers, check_choice, fields_from_json, fields_to_json, is_number
+from activitynet.data.preprocess import Preprocess
 from activitynet.errors import DataError
+from activitynet.serialization.records import (
+    are_numbers,
+    check_choice,
+    fields_from_json,
+    fields_to_json,
+    is_number,
+)
+
+_TRIES = 10  # as in torchvision: then the largest centred crop of a shape within bounds
+
+
+class SizedPhoto(Protocol):
+    """A photo whose size is known before it is decoded: an `OpenPhoto`, or one from a `PhotoCache`."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the whole photo, upright."""
+
+    def decode(self, *, at_least: tuple[int, int] | None = None) -> Image.Image | NDArray[np.uint8]:
+        """Return it as an RGB image or uint8 (H, W, 3), perhaps smaller: not below the height and width."""
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A part of a photo, whatever size the photo is decoded at.
+
+    Attributes:
+        left: Where it begins, as a share of the photo's width; at least 0.
+        top: The same of the height.
+        width: Its own width as a share of the photo's; greater than 0, and ``left + width`` at most 1.
+        height: The same of the height.
+        mirrored: Whether left and right change places.
+    """
+
+    left: float
+    top: float
+    width: float
+    height: float
+    mirrored: bool = False
+
+    def least_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Return the height and width that the whole photo needs for the crop to have ``size``, or more."""
+        return math.ceil(size[0] / self.height - 1e-6), math.ceil(size[1] / self.width - 1e-6)
+
+    def box(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """Return left, top, right and bottom in whole pixels of a photo of this size; one pixel at least."""
+        left, right = _span(self.left, self.width, width)
+        top, bottom = _span(self.top, self.height, height)
+        return left, top, right, bottom
+
+    def read(self, photo: SizedPhoto, preprocess: Preprocess) -> torch.Tensor:
+        """Decode as much of a photo as the crop needs, cut it out, and resize it.
+
+        Args:
+            photo: What to decode.
+            preprocess: Gives size and interpolation.
+
+        Returns:
+            A uint8 tensor (3, height, width).
+
+        Raises:
+            ImageError: The photo cannot be read.
+        """
+        image = photo.decode(at_least=self.least_size(preprocess.size))
+        if isinstance(image, Image.Image):
+            pixels = np.array(image.crop(self.box(*image.size)))
+        else:
+            left, top, right, bottom = self.box(image.shape[1], image.shape[0])
+            pixels = image[top:bottom, left:right].copy()  # all that is read of a memory-mapped photo
+        cut: torch.Tensor = resize(
+            torch.from_numpy(pixels).permute(2, 0, 1),
+            list(preprocess.size),
+            interpolation=InterpolationMode(preprocess.interpolation),
+            antialias=preprocess.antialias,
+        )
+        return cut.flip(-1) if self.mirrored else cut
+
+
+def _span(start: float, length: float, pixels: int) -> tuple[int, int]:
+    first = min(round(start * pixels), pixels - 1)
+    return first, max(first + 1, min(round((start + length) * pixels), pixels))
+
+
+def draw_crop(
+    size: tuple[int, int], *, scale: tuple[float, float], ratio: tuple[float, float], flip: float
+) -> Crop:
+    """Draw a crop as torchvision's ``RandomResizedCrop`` does (Szegedy et al. 2014), from torch's generator.
+
+    Args:
+        size: The photo's width and height; only their ratio matters.
+        scale: Least and greatest share of the photo's area.
+        ratio: Least and greatest width / height.
+        flip: Probability of mirroring.
+    """
+    shape = size[0] / size[1]
+    mirrored = torch.rand(()).item() < flip
+    low, high = (math.log(bound / shape) for bound in ratio)
+    for area, stretch, left, top in torch.rand(_TRIES, 4).tolist():
+        share = scale[0] + (scale[1] - scale[0]) * area
+        relative = math.exp(low + (high - low) * stretch)  # of width to height, as shares of the photo's
+        width, height = math.sqrt(share * relative), math.sqrt(share / relative)
+        if width <= 1 and height <= 1:
+            return Crop(left * (1 - width), top * (1 - height), width, height, mirrored)
+    relative = min(max(1.0, math.exp(low)), math.exp(high))
+    width, height = min(1.0, relative), min(1.0, 1 / relative)
+    return Crop((1 - width) / 2, (1 - height) / 2, width, height, mirrored)
+
 
 Policy = Literal["none", "trivial", "rand", "augmix"]
 
@@ -118,3 +233,158 @@ class Augment:
             DataError: A field is unknown, missing or outside its range.
         """
         return cls(**fields_from_json(cls, value))
+
+
+_GREY = (0.2989, 0.587, 0.114)  # ITU-R BT.601, rounded as in torchvision
+_AT_ONCE = 4
+
+
+class RawPhoto(NamedTuple):
+    """A training photo before its light is changed.
+
+    Attributes:
+        pixels: uint8 (H, W, 3).
+        light: Factors of brightness, contrast and saturation; the turn of the hues, as a share of the colour
+            circle; the noise's standard deviation and the mean grey of the pixels, both in [0, 1].
+        seed: Where its noise comes from.
+    """
+
+    pixels: torch.Tensor
+    light: tuple[float, ...]
+    seed: int
+
+
+class RawBatch(NamedTuple):
+    """Training photos as processes hand them on: a quarter of the bytes that they have as floats.
+
+    Attributes:
+        pixels: uint8 (N, H, W, 3).
+        light: float32 (N, 6). This and the seeds are no tensors: each of those comes by a file of its own.
+        seeds: int64 (N,).
+    """
+
+    pixels: torch.Tensor
+    light: NDArray[np.float32]
+    seeds: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, photos: Sequence[RawPhoto]) -> RawBatch:
+        """Put photos of one size together, in shared memory where a process is to hand them on."""
+        pixels, light, seeds = zip(*photos, strict=True)
+        batch: torch.Tensor = default_collate(list(pixels))
+        return cls(batch, np.array(light, np.float32), np.array(seeds, np.int64))
+
+
+class Light:
+    """Draws each photo's light, and applies it to a batch.
+
+    Brightness, contrast and saturation are one linear map of each photo's colours, in this order; values are
+    brought back to [0, 1] at its end. Then hues turn, and noise is added.
+
+    Args:
+        augment: Says how far light varies.
+        preprocess: Gives mean and deviation.
+    """
+
+    def __init__(self, augment: Augment, preprocess: Preprocess) -> None:
+        color, hue, noise = augment.color, augment.hue, augment.noise
+        self._color, self._hue, self._noise = color > 0, hue > 0, noise > 0
+        self._least = (1 - color, 1 - color, 1 - color, -hue, 0.0)
+        self._range = (2 * color, 2 * color, 2 * color, 2 * hue, noise)
+        std = torch.tensor(preprocess.std).view(3, 1, 1)
+        self._gain, self._shift = 1 / std, torch.tensor(preprocess.mean).view(3, 1, 1) / std
+
+    def draw(self, pixels: torch.Tensor) -> RawPhoto:
+        """Draw the light of a photo from torch's generator.
+
+        Args:
+            pixels: uint8 (H, W, 3).
+        """
+        chance = torch.rand(5).tolist()
+        drawn = [a + b * c for a, b, c in zip(self._least, self._range, chance, strict=True)]
+        # Of whole numbers the sum is exact, in whatever order it is taken.
+        columns = pixels.flatten(1).sum(dim=0, dtype=torch.int32)
+        sums = columns.view(-1, 3).sum(dim=0).tolist()
+        grey = sum(map(operator.mul, sums, _GREY)) / (255 * pixels[..., 0].numel())
+        return RawPhoto(pixels, (*drawn, grey), int(torch.randint(2**62, ())))
+
+    def __call__(self, raw: RawBatch, device: torch.device | None = None) -> torch.Tensor:
+        """Return a batch of training photos as the network's input.
+
+        What becomes of a photo does not depend on the others of its batch, to the bit. Noise is another on
+        another kind of device.
+
+        Args:
+            raw: The batch.
+            device: Where to compute; by default where the batch is.
+
+        Returns:
+            Normalised images, float32 (N, 3, H, W).
+        """
+        device = device or raw.pixels.device
+        pixels = raw.pixels.to(device, non_blocking=True)
+        light, seeds = torch.from_numpy(raw.light).to(device), raw.seeds.tolist()
+        gain, shift = self._gain.to(device), self._shift.to(device)
+        count, *size, _ = pixels.shape
+        made = torch.empty(count, 3, *size, device=device)
+        # On a CPU a few photos at a time, which stay in its cache from one operation to the next.
+        share = _AT_ONCE if device.type == "cpu" else count
+        for part in (slice(start, start + share) for start in range(0, count, share)):
+            images = pixels[part].permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
+            images = _recolor(images, light[part]) if self._color else images.mul_(1 / 255)
+            if self._hue:
+                images = turn_hues(images, light[part, 3])
+            if self._noise:
+                _add_noise(images, light[part, 4], seeds[part])
+            torch.sub(images.mul_(gain), shift, out=made[part])
+        return made
+
+
+# Products and sums are steps of their own: fused, a pixel might be rounded once or twice, depending on where
+# in a batch it lies.
+
+
+def _recolor(images: torch.Tensor, light: torch.Tensor) -> torch.Tensor:
+    """Change brightness, contrast and saturation in place, and bring values from [0, 255] to [0, 1]."""
+    brightness, contrast, saturation, _, _, mean = light.view(-1, 6, 1, 1, 1).unbind(dim=1)
+    grey = images[:, :1] * _GREY[0]
+    for channel in (1, 2):
+        grey.add_(images[:, channel : channel + 1] * _GREY[channel])
+    # Each is a blend with a grey: of contrast with the photo's mean m, of saturation with the pixel's own g.
+    # s (c x + (1 - c) m) + (1 - s) (c g + (1 - c) m w) = c s x + c (1 - s) g + (1 - c) (s + (1 - s) w) m
+    gain = brightness * contrast / 255
+    shift = brightness * (1 - contrast) * (saturation + (1 - saturation) * sum(_GREY)) * mean
+    grey.mul_(gain * (1 - saturation)).add_(shift)
+    return images.mul_(gain * saturation).add_(grey).clamp_(0, 1)
+
+
+def turn_hues(images: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
+    """Turn the hues of images in HSV (Smith 1978), and leave saturation and value.
+
+    Args:
+        images: Float (N, 3, H, W), from 0 on.
+        turns: float (N,), as shares of the colour circle.
+
+    Returns:
+        Float (N, 3, H, W).
+    """
+    value, least = images.amax(dim=1), images.amin(dim=1)
+    chroma = value - least
+    red, green, blue = (images / chroma.clamp_min(1e-12).unsqueeze(1)).unbind(dim=1)  # grey has no hue: 0
+    is_red, is_green = images[:, 0] == value, images[:, 1] == value
+    sector = torch.where(is_red, green - blue, torch.where(is_green, blue - red + 2, red - green + 4))
+    sector = sector + 6 * turns.view(-1, 1, 1)
+    channels = []
+    for offset in (5, 3, 1):
+        distance = (sector + offset) % 6
+        channels.append(value - chroma * torch.minimum(distance, 4 - distance).clamp(0, 1))
+    return torch.stack(channels, dim=1)
+
+
+def _add_noise(images: torch.Tensor, deviations: torch.Tensor, seeds: Sequence[int]) -> None:
+    """Add Gaussian noise to each image of a batch, in place; values stay in [0, 1]."""
+    generator = torch.Generator(images.device)
+    for image, deviation, seed in zip(images, deviations, seeds, strict=True):
+        generator.manual_seed(seed)
+        image.add_(torch.randn(image.shape, generator=generator, device=image.device).mul_(deviation))
+    images.clamp_(0, 1)

@@ -12,12 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from activitynet.data.augment import Augment
+from activitynet.data.augment import Augment, Light, RawBatch, RawPhoto, SizedPhoto
 from activitynet.data.cache import PhotoCache
-from activitynet.data.crops import SizedPhoto
+from activitynet.data.dataset import Photo
 from activitynet.data.decode import open_photo
-from activitynet.data.light import Light, RawBatch, RawPhoto
-from activitynet.data.photos import Photo
 from activitynet.data.preprocess import Preprocess
 from activitynet.errors import DataError
 

@@ -20,7 +20,7 @@ import PIL
 from numpy.typing import NDArray
 from PIL import Image
 
-from activitynet.data.containers import file_of
+from activitynet.data.archives import file_of
 from activitynet.data.decode import decode_image, read_photo
 from activitynet.errors import DataError, StorageError
 

@@ -13,15 +13,20 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from activitynet.atomic import write_text
-from activitynet.data.activities import ACTIVITIES
-from activitynet.data.class_names import ClassIndex, checked_classes, inferred_classes
+from activitynet.data.dataset import (
+    ACTIVITIES,
+    ClassIndex,
+    Photo,
+    PhotoData,
+    checked_classes,
+    inferred_classes,
+)
 from activitynet.data.duplicates import group_duplicates
-from activitynet.data.folders import absolute, is_folder, is_photo, natural_key, visible_entries
-from activitynet.data.photos import Photo, PhotoData
+from activitynet.data.files import absolute, is_folder, is_photo, natural_key, visible_entries
 from activitynet.data.splits import hold_out
 from activitynet.data.tables import read_rows
 from activitynet.errors import DataError, clipped, did_you_mean, shown
+from activitynet.serialization.atomic import write_text
 
 TRAIN, TEST = "img_train", "img_test"
 ANSWERS, CATEGORIES = "train_answers.csv", "activity_categories.csv"

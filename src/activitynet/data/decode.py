@@ -15,7 +15,7 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image, ImageFile, JpegImagePlugin
 
-from activitynet.data.containers import read_member
+from activitynet.data.archives import read_member
 from activitynet.errors import DataError, ImageError, clipped
 
 MAX_PIXELS = 178_956_970

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from activitynet.data.class_names import ClassIndex, checked_classes, inferred_classes
-from activitynet.data.photos import Photo, PhotoData
+from activitynet.data.dataset import ClassIndex, Photo, PhotoData, checked_classes, inferred_classes
 from activitynet.data.splits import hold_out
 from activitynet.errors import DataError, clipped, shown
 
@@ -22,7 +21,7 @@ class Entry(NamedTuple):
     """A photo as it is listed.
 
     Attributes:
-        path: Its file, or its place inside one (`activitynet.data.containers`).
+        path: Its file, or its place inside one (`activitynet.data.archives`).
         label: Its class's name, or a number from 0: the class's index.
         split: ``"train"``, ``"val"`` or ``"test"``.
         group: Photos of one group belong in one split; empty for one alone.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal, get_args
+from collections.abc import Sequence
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 import torchvision.transforms.v2.functional as F
@@ -11,8 +12,14 @@ from PIL import Image
 from torch import nn
 from torchvision.transforms import InterpolationMode
 
-from activitynet.data.fields import are_numbers, check_choice, fields_from_json, fields_to_json, is_number
 from activitynet.errors import DataError
+from activitynet.serialization.records import (
+    are_numbers,
+    check_choice,
+    fields_from_json,
+    fields_to_json,
+    is_number,
+)
 
 Resize = Literal["crop", "squash", "pad"]
 Interpolation = Literal["bicubic", "bilinear"]
@@ -166,3 +173,40 @@ def scaled_size(size: tuple[int, int], share: float) -> tuple[int, int]:
         return size
     height, width = (max(1, round(side // 32 * share)) * 32 + side % 32 for side in size)
     return height, width
+
+
+@dataclasses.dataclass(frozen=True)
+class Views:
+    """Several preprocessings, each run once a photo.
+
+    Attributes:
+        each: What makes each view.
+    """
+
+    each: tuple[Preprocess, ...]
+
+    def __call__(self, image: Image.Image) -> torch.Tensor | tuple[torch.Tensor, ...]:
+        """Turn a PIL image of mode RGB into one tensor a view, or into the tensor where there is one view."""
+        if len(self.each) == 1:
+            return self.each[0](image)
+        return tuple(preprocess(image) for preprocess in self.each)
+
+
+Images: TypeAlias = torch.Tensor | Sequence[torch.Tensor]
+"""A batch, float (N, 3, H, W), or one for each of the ways in which a model looks at photos."""
+
+
+def looks_of(images: Images) -> list[torch.Tensor]:
+    """Return a batch as a list, of one where there is one view."""
+    return [images] if isinstance(images, torch.Tensor) else list(images)
+
+
+def as_images(looks: Sequence[torch.Tensor]) -> Images:
+    """Return the batch that `looks_of` made a list of."""
+    return looks[0] if len(looks) == 1 else looks
+
+
+def views_of(preprocesses: Sequence[Preprocess]) -> tuple[Views, tuple[int, ...]]:
+    """Return the views that models need, and which of them each model looks at."""
+    each = tuple(dict.fromkeys(preprocesses))
+    return Views(each), tuple(each.index(preprocess) for preprocess in preprocesses)

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import dataclasses
-import io
-import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from activitynet.atomic import write_bytes
-from activitynet.data.folders import absolute
+from activitynet.data.dataset import group_numbers
 from activitynet.errors import DataError
 
 if TYPE_CHECKING:
-    from activitynet.data.photos import Photo, PhotoData
+    from activitynet.data.dataset import Photo
 
 
 def check_hold_out(fraction: float, seed: int) -> None:
@@ -113,13 +107,6 @@ def _chosen_groups(counts: np.ndarray, fraction: float, seed: int) -> np.ndarray
     return held
 
 
-def group_numbers(photos: Sequence[Photo]) -> np.ndarray:
-    """Number the groups of photos from 0, a photo without one being a group of its own: int64 (N,)."""
-    numbers: dict[tuple[str, int], int] = {}
-    keys = [(photo.group, -1) if photo.group else ("", index) for index, photo in enumerate(photos)]
-    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
-
-
 FOLDS = 5
 """Parts of which each in turn is predicted by what has learned from the others."""
 
@@ -151,84 +138,3 @@ def folds(labels: np.ndarray, groups: np.ndarray, *, seed: int = 0) -> list[tupl
     if len(np.unique(groups)) == len(groups):  # the grouped kind takes seconds for ten thousand photos
         return list(StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(labels, labels))
     return list(StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed).split(labels, labels, groups))
-
-
-def write_split(
-    path: str | os.PathLike[str], data: PhotoData, *, suspects: Mapping[str, str] | None = None
-) -> None:
-    """Write a split down as a CSV table with the columns ``path``, ``label``, ``split`` and ``group``.
-
-    A photo below the table's folder is written relative to it, another one in full. `open_data` reads it.
-
-    Args:
-        path: The table.
-        data: The data set.
-        suspects: Labels that are more probable than photos' own, by their paths, for a column
-            ``suggested_label``, which is for people and which no reader minds. `None` writes none.
-
-    Raises:
-        DataError: A name is no valid text.
-        StorageError: The file cannot be written.
-    """
-    place = absolute(Path(path))
-    table = io.StringIO(newline="")
-    writer = csv.writer(table, lineterminator="\n")
-    more = [] if suspects is None else ["suggested_label"]
-    writer.writerow(["path", "label", "split", "group", *more])
-    for split, photos in by_split(data):
-        for photo in photos:
-            file = absolute(photo.path)
-            inside = file.is_relative_to(place.parent)
-            written = file.relative_to(place.parent).as_posix() if inside else str(file)
-            more = [] if suspects is None else [suspects.get(str(photo.path), "")]
-            writer.writerow([written, data.classes[photo.label], split, photo.group, *more])
-    try:
-        content = table.getvalue().encode("utf-8")
-    except UnicodeEncodeError as error:
-        text = error.object[error.start : error.end]
-        raise DataError(
-            f"cannot write {str(place)!r}: a name with {text!r} is no valid text. Rename it."
-        ) from error
-    write_bytes(place, content)
-
-
-def read_split(path: str | os.PathLike[str], data: PhotoData) -> PhotoData:
-    """Split a data set as `write_split` wrote it down.
-
-    Args:
-        path: The table.
-        data: The data set, split in whatever way.
-
-    Returns:
-        The same photos with the table's splits and groups.
-
-    Raises:
-        DataError: The table cannot be read, or is of other photos or classes.
-    """
-    from activitynet.data.tables import open_table  # noqa: PLC0415 - tables import this module
-
-    listed = open_table(path, classes=data.classes, val_fraction=0)
-    known = {absolute(photo.path): photo for _, photos in by_split(data) for photo in photos}
-    written = {absolute(photo.path): photo for _, photos in by_split(listed) for photo in photos}
-    faults = {
-        "not in it": [file for file in known if file not in written],
-        "only in it": [file for file in written if file not in known],
-        "of another class": [
-            file for file, photo in written.items() if file in known and known[file].label != photo.label
-        ],
-    }
-    told = [f"{len(files)} {what} (such as {str(files[0])!r})" for what, files in faults.items() if files]
-    if told:
-        raise DataError(
-            f"split {os.fspath(path)!r} has other photos: {', '.join(told)}. Restore them, or write it anew."
-        )
-    parts = {
-        split: tuple(dataclasses.replace(known[absolute(photo.path)], group=photo.group) for photo in photos)
-        for split, photos in by_split(listed)
-    }
-    return dataclasses.replace(data, train=parts["train"], val=parts["val"], test=parts["test"])
-
-
-def by_split(data: PhotoData) -> tuple[tuple[str, tuple[Photo, ...]], ...]:
-    """Return the photos of a data set by the names of its splits."""
-    return ("train", data.train), ("val", data.val), ("test", data.test)

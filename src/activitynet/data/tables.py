@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import difflib
+import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from activitynet import strict_json
+from activitynet.data.dataset import SPLIT_NAMES, PhotoData, by_split
+from activitynet.data.files import absolute
 from activitynet.data.listing import Entry, listed_photos, text_of
-from activitynet.data.photos import SPLIT_NAMES, PhotoData
 from activitynet.errors import DataError, clipped, did_you_mean, shown
+from activitynet.serialization import records
+from activitynet.serialization.atomic import write_bytes
+
+if TYPE_CHECKING:
+    from activitynet.data.dataset import PhotoData
+
 
 TABLE_EXTENSIONS = (".csv", ".jsonl", ".parquet")
 
@@ -188,7 +196,7 @@ def _read_jsonl(table: Path, needed: Sequence[str], optional: Sequence[str]) -> 
         if not line.strip():
             continue
         try:
-            values = strict_json.parse(line)
+            values = records.parse(line)
         except ValueError as error:
             raise _fault(table, row, f"it is not one JSON object on a line ({error}).") from error
         if not isinstance(values, dict):
@@ -244,3 +252,79 @@ def _check_columns(
             raise _fault(
                 table, row, f"column {column!r} is not known. Did you mean {close[0]!r}? Rename or remove it."
             )
+
+
+def write_split(
+    path: str | os.PathLike[str], data: PhotoData, *, suspects: Mapping[str, str] | None = None
+) -> None:
+    """Write a split down as a CSV table with the columns ``path``, ``label``, ``split`` and ``group``.
+
+    A photo below the table's folder is written relative to it, another one in full. `open_data` reads it.
+
+    Args:
+        path: The table.
+        data: The data set.
+        suspects: Labels that are more probable than photos' own, by their paths, for a column
+            ``suggested_label``, which is for people and which no reader minds. `None` writes none.
+
+    Raises:
+        DataError: A name is no valid text.
+        StorageError: The file cannot be written.
+    """
+    place = absolute(Path(path))
+    table = io.StringIO(newline="")
+    writer = csv.writer(table, lineterminator="\n")
+    more = [] if suspects is None else ["suggested_label"]
+    writer.writerow(["path", "label", "split", "group", *more])
+    for split, photos in by_split(data):
+        for photo in photos:
+            file = absolute(photo.path)
+            inside = file.is_relative_to(place.parent)
+            written = file.relative_to(place.parent).as_posix() if inside else str(file)
+            more = [] if suspects is None else [suspects.get(str(photo.path), "")]
+            writer.writerow([written, data.classes[photo.label], split, photo.group, *more])
+    try:
+        content = table.getvalue().encode("utf-8")
+    except UnicodeEncodeError as error:
+        text = error.object[error.start : error.end]
+        raise DataError(
+            f"cannot write {str(place)!r}: a name with {text!r} is no valid text. Rename it."
+        ) from error
+    write_bytes(place, content)
+
+
+def read_split(path: str | os.PathLike[str], data: PhotoData) -> PhotoData:
+    """Split a data set as `write_split` wrote it down.
+
+    Args:
+        path: The table.
+        data: The data set, split in whatever way.
+
+    Returns:
+        The same photos with the table's splits and groups.
+
+    Raises:
+        DataError: The table cannot be read, or is of other photos or classes.
+    """
+    pass  # MOVED
+
+    listed = open_table(path, classes=data.classes, val_fraction=0)
+    known = {absolute(photo.path): photo for _, photos in by_split(data) for photo in photos}
+    written = {absolute(photo.path): photo for _, photos in by_split(listed) for photo in photos}
+    faults = {
+        "not in it": [file for file in known if file not in written],
+        "only in it": [file for file in written if file not in known],
+        "of another class": [
+            file for file, photo in written.items() if file in known and known[file].label != photo.label
+        ],
+    }
+    told = [f"{len(files)} {what} (such as {str(files[0])!r})" for what, files in faults.items() if files]
+    if told:
+        raise DataError(
+            f"split {os.fspath(path)!r} has other photos: {', '.join(told)}. Restore them, or write it anew."
+        )
+    parts = {
+        split: tuple(dataclasses.replace(known[absolute(photo.path)], group=photo.group) for photo in photos)
+        for split, photos in by_split(listed)
+    }
+    return dataclasses.replace(data, train=parts["train"], val=parts["val"], test=parts["test"])

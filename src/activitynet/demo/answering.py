@@ -17,7 +17,7 @@ from activitynet.ensemble import Ensemble
 from activitynet.errors import ActivityNetError, ImageError
 from activitynet.evaluation.explain import How, explain
 from activitynet.inference import Prediction, stream_predictions
-from activitynet.inference.prediction_file import csv_cells, csv_header, csv_line
+from activitynet.inference.writers import csv_cells, csv_header, csv_line
 from activitynet.pages import picture, readable, thumbnail
 from activitynet.predictor import Predictor
 from activitynet.weights import Card

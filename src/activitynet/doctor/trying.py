@@ -105,7 +105,7 @@ def _small() -> Any:
 def _networks() -> Details:
     import torch  # noqa: PLC0415
 
-    from activitynet.inference.devices import best_device, has_bf16  # noqa: PLC0415
+    from activitynet.runtime.devices import best_device, has_bf16  # noqa: PLC0415
 
     with torch.inference_mode():
         answers = _network()(torch.zeros(1, 3, 32, 32))

@@ -1,9 +1,8 @@
 """Several models that answer as one: averages, selections, soups and cascades of them."""
 
 from activitynet.ensemble.cascade import fit_cascade
+from activitynet.ensemble.combine import fit_weights, greedy_selection, greedy_soup, uniform_soup
 from activitynet.ensemble.ensemble import Ensemble, load_ensemble
-from activitynet.ensemble.selection import fit_weights, greedy_selection
-from activitynet.ensemble.soup import greedy_soup, uniform_soup
 
 __all__ = [
     "Ensemble",

@@ -13,15 +13,22 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from activitynet.data.photos import Photo, PhotoDataset
-from activitynet.data.views import Images
+from activitynet.data.dataset import Photo, PhotoDataset
+from activitynet.data.preprocess import Images
 from activitynet.ensemble.cascade import decided_at, fit_cascade, stage_answers
+from activitynet.ensemble.combine import (
+    Metric,
+    fit_weights,
+    greedy_selection,
+    greedy_soup,
+    uniform_soup,
+    what_each_adds,
+)
 from activitynet.ensemble.ensemble import Ensemble
-from activitynet.ensemble.selection import Metric, fit_weights, greedy_selection, what_each_adds
-from activitynet.ensemble.soup import greedy_soup, uniform_soup
 from activitynet.errors import ModelError
 from activitynet.evaluation import score
-from activitynet.evaluation.calibration import expected_calibration_error, fit_temperature, log_softmax
+from activitynet.evaluation.calibration import expected_calibration_error, fit_temperature
+from activitynet.evaluation.stats import log_softmax
 from activitynet.inference import best_device, forward_dataset
 from activitynet.weights import Averaging, Card, find_weights, load_weights, read_card
 

@@ -1,4 +1,4 @@
-"""A cascade: further members are asked only about what the first ones are not sure of."""
+"""Fit a cascade: members asked one after the other, only about what is undecided."""
 
 from __future__ import annotations
 
@@ -8,66 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
-from activitynet.data.views import Images, as_images, looks_of
-from activitynet.ensemble.selection import Metric
+from activitynet.ensemble.combine import Metric
 from activitynet.errors import DataError
-from activitynet.evaluation.calibration import fit_temperature, log_softmax
-from activitynet.predictor import Predictor, Ready
+from activitynet.evaluation.calibration import fit_temperature
+from activitynet.evaluation.stats import log_softmax
 from activitynet.weights import Stages
 
 if TYPE_CHECKING:
     from activitynet.ensemble.ensemble import Ensemble
-
-
-class Cascade(nn.Module, Predictor):
-    """Asks an ensemble's members in their order, each only about photos that are not decided yet.
-
-    After Wang et al. 2022, "Wisdom of Committees", https://arxiv.org/abs/2012.01988.
-
-    Args:
-        ensemble: Its members, cheapest first.
-        stages: When a photo is decided.
-
-    Attributes:
-        asked: How many photos each member was asked about so far.
-    """
-
-    def __init__(self, ensemble: Ensemble, stages: Stages) -> None:
-        super().__init__()
-        self.ensemble, self.stages = ensemble, stages
-        self.classes, self.temperature = ensemble.classes, 1.0  # each stage has its own
-        self.asked = [0] * len(ensemble.members)
-
-    def _ready(self) -> Ready:
-        return self, self.ensemble.preprocess, self.ensemble.classes
-
-    def macs(self) -> float:
-        """Return the multiply-adds that a photo has cost on average; before the first, of all members."""
-        each = self.ensemble.member_macs()
-        if not self.asked[0]:
-            return sum(each)
-        return sum(count * macs for count, macs in zip(self.asked, each, strict=True)) / self.asked[0]
-
-    def forward(self, images: Images) -> torch.Tensor:
-        """Return calibrated logarithms of probabilities, float32 (N, classes), as `Ensemble.forward` does."""
-        views = looks_of(images)
-        count, device = len(views[0]), views[0].device
-        result = torch.empty(count, len(self.ensemble.classes), device=device)
-        answers = torch.empty(0, count, result.shape[1], device=device)
-        left = torch.arange(count, device=device)
-        for index, temperature in enumerate(self.stages.temperatures):
-            now = self.ensemble.ask(index, as_images([view[left] for view in views]))
-            self.asked[index] += len(left)
-            answers = torch.cat([answers, now[None]])
-            sure = (self.ensemble.combine(answers) / temperature).log_softmax(dim=1)
-            result[left] = sure
-            undecided = sure.max(dim=1).values.exp() <= self.stages.threshold
-            left, answers = left[undecided], answers[:, undecided]
-            if not len(left):
-                break
-        return result
 
 
 def fit_cascade(

@@ -1,4 +1,4 @@
-"""`Ensemble`: several models that answer as one."""
+"""A cascade: further members are asked only about what the first ones are not sure of."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from activitynet.data.views import Images, views_of
-from activitynet.ensemble.cascade import Cascade
+from activitynet.data.preprocess import Images, as_images, looks_of, views_of
 from activitynet.errors import ModelError
 from activitynet.evaluation import Scores
 from activitynet.export import is_exported
-from activitynet.fitting import card_scores
 from activitynet.inference import best_device
-from activitynet.predictor import Ready
+from activitynet.predictor import Predictor, Ready
 from activitynet.publishable import Publishable, confusion_picture
+from activitynet.training.fit import card_scores
 from activitynet.weights import (
     Averaging,
     Card,
@@ -30,7 +29,56 @@ from activitynet.weights import (
     load_members,
     save_ensemble,
 )
-from activitynet.zoo.info import count_macs
+from activitynet.zoo.build import count_macs
+
+
+class Cascade(nn.Module, Predictor):
+    """Asks an ensemble's members in their order, each only about photos that are not decided yet.
+
+    After Wang et al. 2022, "Wisdom of Committees", https://arxiv.org/abs/2012.01988.
+
+    Args:
+        ensemble: Its members, cheapest first.
+        stages: When a photo is decided.
+
+    Attributes:
+        asked: How many photos each member was asked about so far.
+    """
+
+    def __init__(self, ensemble: Ensemble, stages: Stages) -> None:
+        super().__init__()
+        self.ensemble, self.stages = ensemble, stages
+        self.classes, self.temperature = ensemble.classes, 1.0  # each stage has its own
+        self.asked = [0] * len(ensemble.members)
+
+    def _ready(self) -> Ready:
+        return self, self.ensemble.preprocess, self.ensemble.classes
+
+    def macs(self) -> float:
+        """Return the multiply-adds that a photo has cost on average; before the first, of all members."""
+        each = self.ensemble.member_macs()
+        if not self.asked[0]:
+            return sum(each)
+        return sum(count * macs for count, macs in zip(self.asked, each, strict=True)) / self.asked[0]
+
+    def forward(self, images: Images) -> torch.Tensor:
+        """Return calibrated logarithms of probabilities, float32 (N, classes), as `Ensemble.forward` does."""
+        views = looks_of(images)
+        count, device = len(views[0]), views[0].device
+        result = torch.empty(count, len(self.ensemble.classes), device=device)
+        answers = torch.empty(0, count, result.shape[1], device=device)
+        left = torch.arange(count, device=device)
+        for index, temperature in enumerate(self.stages.temperatures):
+            now = self.ensemble.ask(index, as_images([view[left] for view in views]))
+            self.asked[index] += len(left)
+            answers = torch.cat([answers, now[None]])
+            sure = (self.ensemble.combine(answers) / temperature).log_softmax(dim=1)
+            result[left] = sure
+            undecided = sure.max(dim=1).values.exp() <= self.stages.threshold
+            left, answers = left[undecided], answers[:, undecided]
+            if not len(left):
+                break
+        return result
 
 
 class Ensemble(nn.Module, Publishable):

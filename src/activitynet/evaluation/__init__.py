@@ -1,16 +1,14 @@
 """What a classifier is worth, in numbers and pictures."""
 
-from activitynet.evaluation.answers import Answers, ask
-from activitynet.evaluation.bootstrap import Estimate
-from activitynet.evaluation.comparison import Comparison, compared
-from activitynet.evaluation.measures import measured
-from activitynet.evaluation.metrics import MIN_SUPPORT, ClassScore, Scores, score
+from activitynet.evaluation.diagnosis import Comparison, compared
+from activitynet.evaluation.metrics import MIN_SUPPORT, Answers, ClassScore, Scores, ask, measured, score
 from activitynet.evaluation.plots import (
     plot_confusion,
     plot_learning_curves,
     plot_learning_rates,
     plot_per_class_f1,
 )
+from activitynet.evaluation.stats import Estimate
 
 __all__ = [
     "MIN_SUPPORT",

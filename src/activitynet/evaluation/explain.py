@@ -14,8 +14,7 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import default_collate
 
-from activitynet.data.loading import batches_of
-from activitynet.data.photos import Photo, PhotoDataset
+from activitynet.data.dataset import Photo, PhotoDataset, batches_of
 from activitynet.data.preprocess import Preprocess
 from activitynet.errors import ModelError
 from activitynet.inference import device_of, forward_batches, photo_loader

@@ -1,11 +1,9 @@
 """Files that run without this library: ONNX, OpenVINO and torch, with the preprocessing inside."""
 
-from activitynet.export.contents import Contents
-from activitynet.export.extras import installed, need
+from activitynet.export.contents import Contents, installed, need
 from activitynet.export.files import FORMATS, Format, export_model, is_exported
-from activitynet.export.fold import fold_batch_norms
-from activitynet.export.graph import LOGITS, network_graph, pixel_names, read_onnx
-from activitynet.export.openvino_file import openvino_core, read_openvino
+from activitynet.export.onnx import LOGITS, fold_batch_norms, network_graph, pixel_names, read_onnx
+from activitynet.export.openvino import openvino_core, read_openvino
 
 __all__ = [
     "FORMATS",

@@ -1,18 +1,59 @@
-"""What a file says of itself, in its metadata."""
+"""Packages that only exporting and engines need."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import importlib
+import importlib.util
+import io
 import json
-from collections.abc import Callable
+import logging
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
-from activitynet import strict_json
-from activitynet.data.preprocess import Preprocess
-from activitynet.data.views import Views
-from activitynet.errors import DataError, WeightsError, clipped
+from activitynet.data.preprocess import Preprocess, Views
+from activitynet.errors import DataError, ModelError, WeightsError, clipped
+from activitynet.serialization import records
 from activitynet.weights import Card, EnsembleCard
-from activitynet.weights.ensemble_card import MAX_MEMBERS, is_ensemble_card
+from activitynet.weights.card import MAX_MEMBERS, is_ensemble_card
+
+#: Extra of this package that brings each of them.
+_EXTRAS = {"onnx": "export", "onnxscript": "export", "onnxruntime": "export", "openvino": "openvino"}
+
+
+def installed(*names: str) -> bool:
+    """Return whether packages are all there, without importing them."""
+    return all(importlib.util.find_spec(name) is not None for name in names)
+
+
+def need(name: str) -> ModuleType:
+    """Import a package.
+
+    Raises:
+        ModelError: It is not installed; the message has the command.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        package = name.partition(".")[0]
+        raise ModelError(f"this needs {package}: pip install 'activitynet[{_EXTRAS[package]}]'.") from error
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Drop warnings, in Python's way and as logs, and what is printed; errors are raised as ever."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        level = logging.root.manager.disable
+        logging.disable(logging.WARNING)
+        try:
+            yield
+        finally:
+            logging.disable(level)
+
 
 CARD_KEY, VIEWS_KEY = "activitynet.card", "activitynet.views"
 
@@ -71,7 +112,7 @@ class Contents:
 
 def _views(text: str | None) -> Views:
     try:
-        values = strict_json.parse(text or "")
+        values = records.parse(text or "")
         if not isinstance(values, list) or not 1 <= len(values) <= MAX_MEMBERS:
             raise DataError(f"there must be a list of 1 to {MAX_MEMBERS}.")
         return Views(tuple(Preprocess.from_dict(value) for value in values))

@@ -13,24 +13,23 @@ from typing import Literal, TypeAlias
 import torch
 from torch import nn
 
-from activitynet import __version__, atomic
-from activitynet.data.photos import Photo
-from activitynet.data.views import Views
+from activitynet import __version__
+from activitynet.data.dataset import Photo
+from activitynet.data.preprocess import Views
 from activitynet.errors import ModelError, did_you_mean
-from activitynet.export.contents import Contents
-from activitynet.export.extras import need
-from activitynet.export.fold import fold_batch_norms
-from activitynet.export.graph import (
+from activitynet.export.contents import Contents, need, quiet
+from activitynet.export.onnx import (
     PHOTO_AXES,
     PixelViews,
     example_photos,
     first_cause,
+    fold_batch_norms,
     network_graph,
     whole_graph,
 )
-from activitynet.export.openvino_file import write_openvino
+from activitynet.export.openvino import write_openvino
 from activitynet.export.quantize import quantized
-from activitynet.export.quiet import quiet
+from activitynet.serialization import atomic
 from activitynet.weights import Card, EnsembleCard
 
 Format: TypeAlias = Literal["onnx", "openvino", "torch"]

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from activitynet.data.photos import Photo, PhotoDataset
-from activitynet.data.views import Views, looks_of
+from activitynet.data.dataset import Photo, PhotoDataset
+from activitynet.data.preprocess import Views, looks_of
 from activitynet.errors import DataError
-from activitynet.export.extras import need
-from activitynet.export.graph import pixel_names
-from activitynet.export.quiet import quiet
+from activitynet.export.contents import need, quiet
+from activitynet.export.onnx import pixel_names
 
 if TYPE_CHECKING:
     import onnx

@@ -1,8 +1,7 @@
 """Files of weights by name: from the Hub through its own client, from a mirror folder, or from the cache."""
 
 from activitynet.hub.client import cache_folder, fetch, is_cached, resolve
-from activitynet.hub.mirror import in_mirror
-from activitynet.hub.reference import Reference
+from activitynet.hub.faults import Reference, in_mirror
 from activitynet.hub.releases import Release, fetch_release, find_release, list_releases
 
 __all__ = [

@@ -1,9 +1,4 @@
-"""One file of a repository: found in the Hub's cache or downloaded, and never used before it is verified.
-
-All traffic is `huggingface_hub`'s own, with its cache, its tokens, its offline mode and its progress bars.
-What is added here is what it leaves open: a limit of size before a download, a check of the bytes after it, a
-cache that is mended when they are wrong, and a timeout for every call.
-"""
+"""A timeout for every call of the Hub's client."""
 
 from __future__ import annotations
 
@@ -12,14 +7,49 @@ import logging
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.utils import _http, get_session
 
 from activitynet.errors import HubError, StorageError, WeightsError
-from activitynet.hub.faults import HubRefusalError, is_outage, is_silence, reported, waiting_time
-from activitynet.hub.reference import Reference
-from activitynet.hub.timeouts import SECONDS, bound_every_call
+from activitynet.hub.faults import HubRefusalError, Reference, is_outage, is_silence, reported, waiting_time
+
+SECONDS = 10.0
+"""Seconds that the Hub may be silent while it is asked something."""
+
+_UPLOAD_SECONDS = 60.0  # a commit of many files takes the server a while
+
+
+def bound_every_call() -> None:
+    """Give the Hub's client a timeout for those of its requests that have none.
+
+    It passes one when it downloads. Making a repository, uploading and committing have none, and would wait
+    for ever for a server that is silent. What the client or a user's own
+    factory sets stays as it is.
+    """
+    if _fill_in in get_session().event_hooks["request"]:
+        return
+    # What makes its clients is asked for by a private name, for a client is made anew after some faults.
+    make = _http._GLOBAL_CLIENT_FACTORY
+
+    def bounded() -> Any:
+        client = make()
+        hooks = client.event_hooks
+        client.event_hooks = {**hooks, "request": [*hooks["request"], _fill_in]}
+        return client
+
+    huggingface_hub.set_client_factory(bounded)
+
+
+def _fill_in(request: Any) -> None:
+    timeout = request.extensions.get("timeout", {})
+    for kind in ("connect", "read", "write", "pool"):
+        if timeout.get(kind) is None:
+            timeout[kind] = _UPLOAD_SECONDS
+    request.extensions["timeout"] = timeout
+
 
 _log = logging.getLogger(__name__)
 

@@ -1,10 +1,14 @@
-"""What can go wrong between here and the Hub, in words."""
+"""What a repository on the Hub is called: ``org/name``, or ``org/name@revision``."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
+import os
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from huggingface_hub import constants
@@ -20,8 +24,107 @@ from huggingface_hub.errors import (
 )
 
 from activitynet.errors import ActivityNetError, HubError, StorageError
-from activitynet.hub.mirror import mirror_advice
-from activitynet.hub.reference import Reference
+
+_PART = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?"
+_REPOSITORY = re.compile(rf"{_PART}/{_PART}")
+_REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/-]{0,254}")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """A repository of models, and which state of it.
+
+    Attributes:
+        repository: ``org/name``.
+        revision: A branch, a tag or a commit's 40 hexadecimal digits.
+
+    Raises:
+        HubError: A name that no repository or revision has.
+    """
+
+    repository: str
+    revision: str = "main"
+
+    def __post_init__(self) -> None:
+        name, revision = self.repository, self.revision
+        if not _REPOSITORY.fullmatch(name) or ".." in name or "--" in name:
+            raise HubError(f"{name!r} is not the name of a repository on the Hub; write org/name.")
+        if not _REVISION.fullmatch(revision) or {"", ".", ".."} & set(revision.split("/")):
+            raise HubError(
+                f"{revision!r} is not the name of a revision; write a branch, a tag or a whole commit."
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> Reference:
+        """Read ``org/name`` or ``org/name@revision``.
+
+        Raises:
+            HubError: It is neither.
+        """
+        repository, at, revision = text.partition("@")
+        return cls(repository, revision) if at else cls(repository)
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether the revision is a commit, which never changes."""
+        return _COMMIT.fullmatch(self.revision) is not None
+
+    def at(self, revision: str) -> Reference:
+        """Return another state of the same repository."""
+        return Reference(self.repository, revision)
+
+    def __str__(self) -> str:
+        return f"{self.repository}@{self.revision}"
+
+
+VARIABLE = "ACTIVITYNET_WEIGHTS"
+"""The environment variable that names the folder."""
+
+
+def in_mirror(reference: Reference, *, any_revision: bool = False) -> Path | None:
+    """Find a repository's folder in the mirror that ``ACTIVITYNET_WEIGHTS`` names.
+
+    It lies at ``org/name`` or ``name`` for the main branch, and at ``org/name@revision`` or
+    ``name@revision`` for any other revision.
+
+    Args:
+        reference: The repository.
+        any_revision: Take ``org/name`` for another revision as well, since its files' hashes are checked.
+
+    Returns:
+        The folder; `None` where the mirror lacks it, or there is no mirror.
+
+    Raises:
+        HubError: The variable names no folder.
+    """
+    root = os.environ.get(VARIABLE)
+    if not root:
+        return None
+    if not Path(root).is_dir():
+        raise HubError(f"{VARIABLE} is {root!r}, which is not a folder. Correct or unset it.")
+    for folder in candidates(Path(root), reference, any_revision=any_revision):
+        if folder.is_dir():
+            return folder
+    return None
+
+
+def candidates(root: Path, reference: Reference, *, any_revision: bool) -> list[Path]:
+    """Return where in a mirror a repository's folder may lie, the best place first."""
+    names = (reference.repository, reference.repository.partition("/")[2])
+    pinned = [root / f"{name}@{reference.revision}" for name in names]
+    plain = [root / name for name in names]
+    return pinned + plain if any_revision or reference.revision == "main" else pinned
+
+
+def mirror_advice(reference: Reference) -> str:
+    """Return a sentence on how to do without the network."""
+    name = reference.repository if reference.revision == "main" else str(reference)
+    root = os.environ.get(VARIABLE)
+    if root:
+        return f"{VARIABLE} ({root}) holds no folder {name} either."
+    return f"Without a network, set {VARIABLE} to a folder that holds {name}/ with its files."
+
 
 _UNAUTHORISED, _FORBIDDEN, _TOO_MANY = 401, 403, 429
 _BUSY = frozenset({408, _TOO_MANY, 500, 502, 503, 504})

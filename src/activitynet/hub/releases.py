@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from activitynet import strict_json
 from activitynet.errors import HubError, WeightsError, did_you_mean
 from activitynet.hub.client import fault_of, fetch
-from activitynet.hub.mirror import in_mirror
-from activitynet.hub.reference import Reference
+from activitynet.hub.faults import Reference, in_mirror
+from activitynet.serialization import records
 
 INDEX = Path(__file__).with_name("releases.json")
 """The index that comes with this version of the library."""
@@ -121,7 +120,7 @@ def list_releases(index: Path | None = None) -> list[Release]:
     """
     path = index or INDEX
     try:
-        value = strict_json.parse(path.read_text("utf-8"))
+        value = records.parse(path.read_text("utf-8"))
         if not isinstance(value, dict) or list(value) != ["releases"] or type(value["releases"]) is not list:
             raise ValueError("it must be an object whose one field, 'releases', is a list")
         releases = [_release(entry) for entry in value["releases"]]

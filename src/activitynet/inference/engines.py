@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from abc import ABC, abstractmethod
-from typing import Any, Literal, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
 
-from activitynet.data.views import Images, looks_of
-from activitynet.errors import ModelError, WeightsError
-from activitynet.export import LOGITS, fold_batch_norms, need, openvino_core, pixel_names
-from activitynet.inference.devices import has_bf16
+from activitynet.data.preprocess import Images, as_images, looks_of
+from activitynet.errors import ModelError, WeightsError, did_you_mean
+from activitynet.export import (
+    LOGITS,
+    Contents,
+    fold_batch_norms,
+    installed,
+    need,
+    network_graph,
+    openvino_core,
+    pixel_names,
+    read_onnx,
+    read_openvino,
+)
+from activitynet.runtime.devices import has_bf16
 
 Precision: TypeAlias = Literal["fp32", "bf16"]
 
@@ -128,3 +144,143 @@ class OpenVinoEngine(Engine):
         looks = [look.contiguous().numpy() for look in looks_of(pixels)]
         results = self._request.infer(looks, share_inputs=True)
         return torch.from_numpy(results[0].copy())
+
+
+EngineName: TypeAlias = Literal["auto", "torch", "onnxruntime", "openvino"]
+
+_Makers: TypeAlias = Mapping[str, Callable[[], Engine]]
+_RACE_BATCH, _RACE_TURNS, _RACE_CALLS = 8, 2, 4
+_log = logging.getLogger(__name__)
+
+
+def compile_network(
+    model: nn.Module, size: tuple[int, int], engine: EngineName = "auto", precision: Precision | None = None
+) -> Engine:
+    """Make a network ready to predict as fast as it can.
+
+    Args:
+        model: A zoo model; it is not changed.
+        size: Height and width of its input.
+        engine: What it is to run on; ``"auto"`` tries what is installed and takes the fastest.
+        precision: ``"fp32"`` or ``"bf16"``; `None` takes bfloat16 where engine and processor compute in it.
+
+    Raises:
+        ModelError: An unknown engine, packages that are missing, or a network that the engine cannot run.
+    """
+    _check(engine, precision)
+    on_cpu = next(model.parameters()).device.type == "cpu"
+    if not on_cpu and engine not in ("auto", "torch"):
+        raise ModelError(f"{engine} runs on the CPU, and the model is on another device: pass device='cpu'.")
+    classes = int(model.num_classes)  # type: ignore[arg-type]
+
+    @cache
+    def graph() -> bytes:
+        return network_graph(model, [size]).SerializeToString()
+
+    makers: dict[str, Callable[[], Engine]] = {"torch": lambda: TorchEngine(model, precision)}
+    if engine != "auto" or (on_cpu and installed("onnx", "onnxscript")):
+        makers["onnxruntime"] = lambda: OnnxRuntimeEngine(graph(), classes, precision)
+        makers["openvino"] = lambda: OpenVinoEngine(graph(), classes, precision)
+    return _chosen(makers, engine, precision, [size])
+
+
+def load_exported(
+    path: Path, engine: EngineName = "auto", precision: Precision | None = None
+) -> tuple[Engine, Contents]:
+    """Make a file that was exported before ready to predict.
+
+    The engine runs the part of it between preprocessing and probabilities; its metadata say the rest. Nothing
+    else in the file is run, no pickle is read, and of other files only the ``.bin`` of an ``.xml``.
+
+    Args:
+        path: A file that ends in ``.onnx`` or ``.xml``.
+        engine: What it is to run on; an ``.xml`` runs on openvino alone.
+        precision: As for `compile_network`.
+
+    Returns:
+        The engine, from preprocessed photos to logits, and what the file says of itself.
+
+    Raises:
+        ModelError: The engine cannot run such files, or packages are missing.
+        WeightsError: The file cannot be read, or is not one that activitynet exported.
+    """
+    _check(engine, precision)
+    suffix, name = path.suffix.lower(), repr(str(path))
+    if suffix == ".pt2":
+        raise ModelError(
+            f"{name} is not loaded: torch reads such files by unpickling, which can run code. Load the "
+            "weights folder, or export to onnx or openvino."
+        )
+    if suffix == ".onnx":
+        graph, contents = read_onnx(path)
+        classes = len(contents.card.classes)
+        makers: _Makers = {
+            "onnxruntime": lambda: OnnxRuntimeEngine(graph, classes, precision),
+            "openvino": lambda: OpenVinoEngine(graph, classes, precision),
+        }
+    elif suffix == ".xml":
+        network, contents = read_openvino(path)
+        classes = len(contents.card.classes)
+        makers = {"openvino": lambda: OpenVinoEngine(network, classes, precision)}
+    else:
+        raise WeightsError(f"{name} is neither a weights folder nor a file that ends in .onnx or .xml.")
+    if engine != "auto" and engine not in makers:
+        raise ModelError(f"{engine} does not run {name}; choose {' or '.join(makers)}.")
+    return _chosen(makers, engine, precision, contents.sizes), contents
+
+
+def _check(engine: str, precision: str | None) -> None:
+    for kind, name, choices in (
+        ("engine", engine, get_args(EngineName)),
+        ("precision", precision, (None, *get_args(Precision))),
+    ):
+        if name not in choices:
+            known = [choice for choice in choices if choice is not None]
+            raise ModelError(
+                f"unknown {kind} {name!r}.{did_you_mean(str(name), known)} There are: {', '.join(known)}."
+            )
+
+
+def _chosen(
+    makers: _Makers, engine: EngineName, precision: Precision | None, sizes: Sequence[tuple[int, int]]
+) -> Engine:
+    if engine != "auto":
+        return makers[engine]()
+    possible = [
+        name
+        for name in makers
+        if name == "torch" or (installed(name) and not (name == "onnxruntime" and precision == "bf16"))
+    ]
+    if not possible:
+        raise ModelError(f"no engine is installed for this file: pip install {' or '.join(makers)}.")
+    engines = [makers[name]() for name in possible]
+    if len(engines) == 1:
+        _log.info("engine: %s", engines[0].description)
+        return engines[0]
+    rates = _rates(engines, sizes)
+    best, *others = sorted(engines, key=lambda each: -rates[each.description])
+    _log.info(
+        "engine: %s, %.0f images a second (%s)",
+        best.description,
+        rates[best.description],
+        ", ".join(f"{each.description} {rates[each.description]:.0f}" for each in others),
+    )
+    return best
+
+
+def _rates(engines: list[Engine], sizes: Sequence[tuple[int, int]]) -> dict[str, float]:
+    """Return how many images a second each engine does at its best, in turns of several calls.
+
+    The first call of a turn is slow: the threads of the engine before still spin, and the caches are its.
+    """
+    chance = torch.Generator().manual_seed(0)
+    device = next((tensor.device for engine in engines for tensor in engine.parameters()), "cpu")
+    batch = as_images([torch.randn(_RACE_BATCH, 3, *size, generator=chance).to(device) for size in sizes])
+    least = {engine.description: float("inf") for engine in engines}
+    with torch.inference_mode():
+        for engine in _RACE_TURNS * engines:
+            for _ in range(_RACE_CALLS):
+                began = time.perf_counter()
+                engine(batch)
+                least[engine.description] = min(least[engine.description], time.perf_counter() - began)
+    return {name: _RACE_BATCH / seconds for name, seconds in least.items()}

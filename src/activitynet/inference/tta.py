@@ -10,8 +10,7 @@ from typing import TypeAlias
 import torch
 from torch import nn
 
-from activitynet.data.preprocess import Preprocess, scaled_size
-from activitynet.data.views import Images, Views, as_images, looks_of
+from activitynet.data.preprocess import Images, Preprocess, Views, as_images, looks_of, scaled_size
 from activitynet.errors import ModelError, did_you_mean
 from activitynet.inference.engines import Engine, TorchEngine
 

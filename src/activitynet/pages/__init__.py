@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from activitynet import atomic
+from activitynet.serialization import atomic
 
 if TYPE_CHECKING:
     import jinja2

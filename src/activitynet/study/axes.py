@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from activitynet.data.fields import is_number
 from activitynet.errors import ActivityNetError, TrainingError, clipped, did_you_mean, shown
+from activitynet.serialization.records import is_number
 from activitynet.study.configuration import Configuration
 from activitynet.training.recipe import flat
 

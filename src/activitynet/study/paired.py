@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from activitynet.evaluation.bootstrap import CONFIDENCE, Estimate
+from activitynet.evaluation.stats import CONFIDENCE, Estimate
 
 RANKED_FROM = 5
 """Seeds from which configurations are ranked: with fewer no difference of ranks can be shown."""

@@ -8,9 +8,9 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from activitynet import atomic
 from activitynet.evaluation.report import draw
 from activitynet.pages import readable, write_page
+from activitynet.serialization import atomic
 from activitynet.study.paired import Difference
 from activitynet.study.results import Row, StudyResult
 from activitynet.study.study_folder import StudyFolder

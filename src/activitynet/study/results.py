@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from activitynet.evaluation.bootstrap import Estimate
+from activitynet.evaluation.stats import Estimate
 from activitynet.study.axes import Value
 from activitynet.study.definition import Study
 from activitynet.study.paired import Difference, Ranks, differences, mean_intervals, ranked

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from activitynet.data.checking import check_photos
-from activitynet.data.opening import open_data
-from activitynet.data.photos import PhotoData
+from activitynet.data.dataset import PhotoData
+from activitynet.data.open import open_data
+from activitynet.data.scan import check_photos
 from activitynet.errors import TrainingError
 from activitynet.study.definition import Study, open_subset
 from activitynet.study.report import write_study

@@ -9,7 +9,7 @@ from activitynet.errors import ActivityNetError
 from activitynet.study.axes import Value
 from activitynet.study.definition import Study
 from activitynet.study.trials import Proposal
-from activitynet.training.order import derived_seed
+from activitynet.training.sampler import derived_seed
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from activitynet.errors import ActivityNetError, TrainingError, shown
+from activitynet.serialization.toml_files import TomlFiles
 from activitynet.study.definition import Study, read_definition, study_name
-from activitynet.training.toml_files import TomlFiles
 
 _FILES = TomlFiles("study", importlib.resources.files("activitynet.study") / "studies")
 

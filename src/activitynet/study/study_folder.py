@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from activitynet import atomic, strict_json
-from activitynet.data.activities import slug
-from activitynet.data.fingerprint import difference
+from activitynet.data.dataset import slug
+from activitynet.data.scan import difference
 from activitynet.errors import StorageError, TrainingError, clipped
+from activitynet.serialization import atomic, records
 from activitynet.study.definition import Study
 from activitynet.training.run import first_difference
 
@@ -53,7 +53,7 @@ class StudyFolder:
 
         Args:
             study: What is compared.
-            photos: What it learns from and is measured on, as `activitynet.data.fingerprint` lists it.
+            photos: What it learns from and is measured on, as `activitynet.data.scan` lists it.
             counts: How many photos are for training, and how many for validation.
 
         Returns:
@@ -118,7 +118,7 @@ class StudyFolder:
 
     def _begun(self) -> dict[str, Any] | None:
         try:
-            value = strict_json.parse(self.config.read_text("utf-8"))
+            value = records.parse(self.config.read_text("utf-8"))
         except FileNotFoundError:
             return None
         except NotADirectoryError as error:

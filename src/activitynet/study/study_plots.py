@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from activitynet.evaluation.figures import BLUE, GREEN, GREY, ORANGE, new_figure, one_line, save_figure
+from activitynet.evaluation.plots import BLUE, GREEN, GREY, ORANGE, new_figure, one_line, save_figure
 from activitynet.study.paired import Ranks, pareto
 from activitynet.study.results import Row
 

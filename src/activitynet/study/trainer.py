@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from activitynet.classifier import Classifier
-from activitynet.data.photos import PhotoData
+from activitynet.data.dataset import PhotoData
 from activitynet.errors import TrainingError, clipped
 from activitynet.study.definition import Study
 from activitynet.study.results import Run

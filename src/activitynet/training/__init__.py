@@ -1,10 +1,8 @@
 """One readable loop, and what it needs."""
 
-from activitynet.training.events import Callback, Event
+from activitynet.training.callbacks import Callback, Event, LiveProgress
 from activitynet.training.loop import FitResult, train
-from activitynet.training.prepare import computes_in_bf16
 from activitynet.training.probe import fit_head
-from activitynet.training.progress import LiveProgress
 from activitynet.training.recipe import (
     Average,
     Checkpoint,
@@ -14,10 +12,12 @@ from activitynet.training.recipe import (
     Optimizer,
     Recipe,
     Schedule,
+    list_recipes,
+    load_recipe,
 )
-from activitynet.training.recipe_files import list_recipes, load_recipe
 from activitynet.training.run import RunFolder
 from activitynet.training.signals import Interrupted
+from activitynet.training.step import computes_in_bf16
 
 __all__ = [
     "Average",

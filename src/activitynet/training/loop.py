@@ -11,20 +11,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from activitynet import ranks
 from activitynet.data.augmented import AugmentedPhotos
-from activitynet.training.averaging import WeightAverage
-from activitynet.training.batches import read_steps
-from activitynet.training.checkpoint import has_checkpoint
-from activitynet.training.events import Callback, Event
-from activitynet.training.memory import checkpoint_gradients
-from activitynet.training.optim import make_schedule, set_training_mode
-from activitynet.training.prepare import compile_blocks, prepare
+from activitynet.runtime import distributed
+from activitynet.training.callbacks import Callback, Event
+from activitynet.training.checkpoint import TrainingState, has_checkpoint, saved_on_the_way_out
+from activitynet.training.optim import WeightAverage, checkpoint_gradients, make_schedule, set_training_mode
 from activitynet.training.recipe import Recipe
 from activitynet.training.run import RunFolder
+from activitynet.training.sampler import read_steps
 from activitynet.training.signals import StopSignals
-from activitynet.training.state import TrainingState, saved_on_the_way_out
-from activitynet.training.step import Teach, step_seed
+from activitynet.training.step import Teach, compile_blocks, prepare, step_seed
 
 Validate = Callable[[nn.Module], Mapping[str, Any]]
 """From a model to its scores on the validation photos, as JSON values; ``macro_f1`` picks the best epoch."""
@@ -116,7 +112,7 @@ def train(  # noqa: PLR0915  read from top to bottom, in one place
     def close_epoch(epoch: int) -> None:
         """Validate, note, keep and save."""
         kept, began = state.average.kept(), time.perf_counter()
-        ranks.copy_from_main(kept.buffers())  # norms' statistics: each process has seen other photos
+        distributed.copy_from_main(kept.buffers())  # norms' statistics: each process has seen other photos
         with stop.between_batches_of(kept):
             scores = validate(kept)
         entry = {"epoch": epoch, "step": state.step, "lr": lr, "loss": state.mean_loss, **scores}
@@ -127,11 +123,11 @@ def train(  # noqa: PLR0915  read from top to bottom, in one place
         with state.changing():
             is_best = state.note(entry, timing)
             wanted = state.wanted(recipe.checkpoint)
-            if run is not None and keep is not None and epoch in wanted and ranks.is_main():
+            if run is not None and keep is not None and epoch in wanted and distributed.is_main():
                 keep(run.snapshot(epoch), kept, entry)
         if run is not None:
             state.save(run)
-        if run is not None and ranks.is_main():
+        if run is not None and distributed.is_main():
             run.remove_snapshots(but=wanted)
         tell("epoch", epoch, scores=scores, best=is_best, loss=entry["loss"], images_per_second=speed)
 

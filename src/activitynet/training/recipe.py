@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.resources
+import json
 import math
+import os
+import sys
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +15,8 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from activitynet.data.augment import Augment
 from activitynet.data.preprocess import scaled_size
-from activitynet.errors import TrainingError, did_you_mean
+from activitynet.errors import ActivityNetError, TrainingError, did_you_mean
+from activitynet.serialization.toml_files import TomlFiles
 
 _Config = TypeVar("_Config")
 
@@ -192,8 +197,8 @@ class Recipe:
         checkpoint: What is written on the way.
         precision: ``"bf16"``, ``"fp32"``, or ``"auto"``: bf16 where the machine computes in it.
         compile: Train blocks that have group norms by kernels that torch.compile writes (see
-            `activitynet.blocks.fused`): much faster on a CPU, after half a minute for the compiler in the
-            first step, a few seconds of it the next time.
+            `activitynet.blocks.cpu_kernels`): much faster on a CPU, after half a minute for the compiler in
+            the first step, a few seconds of it the next time.
         grad_checkpointing: Compute activations again on the way back instead of keeping them: about a
             third slower, and much less memory.
         freeze: Share of the trunk's layer groups, counted from the input, that stays as it is; in [0, 1].
@@ -383,3 +388,88 @@ def _coerce(hint: Any, value: Any, name: str) -> Any:
         wanted = " or ".join(kind.__name__ for kind in allowed)
         raise TrainingError(f"recipe field {name!r} is {value!r}; it has to be {wanted}.")
     return value
+
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_FILES = TomlFiles("recipe", importlib.resources.files("activitynet.training") / "recipes")
+
+
+def list_recipes() -> list[str]:
+    """Return the names of the recipes that come with the library, sorted."""
+    return _FILES.names()
+
+
+def load_recipe(recipe: str | os.PathLike[str]) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        recipe: A name of `list_recipes`, or the path of a TOML file. A string is a path when it ends in
+            ``.toml`` or contains a separator. Fields that a file leaves out keep `Recipe`'s defaults.
+
+    Raises:
+        TrainingError: There is no such recipe, its file cannot be read or is no TOML, a field is unknown,
+            or a value has the wrong type or range.
+    """
+    values = _FILES.read(recipe)
+    try:
+        return Recipe.from_dict(values)
+    except ActivityNetError as error:
+        raise TrainingError(f"in recipe {os.fspath(recipe)!r}: {error}") from error
+
+
+def parse_setting(setting: str) -> tuple[str, Any]:
+    """Read one change to a recipe as it is written on a command line.
+
+    Args:
+        setting: ``FIELD=VALUE``, such as ``optimizer.lr=3e-4``. The value is a TOML value (``true``,
+            ``0.5``, ``[18, 40]``, ``"a b"``), or else the text as it stands (``optimizer.name=sgd``).
+
+    Returns:
+        The dotted field and its value, for `Recipe.override`.
+
+    Raises:
+        TrainingError: There is no field or no ``=``.
+
+    Example:
+        >>> parse_setting("checkpoint.epochs=[18, 40]")
+        ('checkpoint.epochs', [18, 40])
+        >>> parse_setting("optimizer.name=sgd")
+        ('optimizer.name', 'sgd')
+    """
+    name, equals, text = (part.strip() for part in setting.partition("="))
+    if not (name and equals):
+        raise TrainingError(f"{setting!r} changes no field; write FIELD=VALUE, such as optimizer.lr=3e-4.")
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return name, text
+    return name, parsed["value"] if len(parsed) == 1 else text
+
+
+def format_recipe(recipe: Recipe) -> str:
+    """Write a recipe as TOML, every field of it; `load_recipe` reads it back."""
+    return "\n".join(_toml_lines(recipe.to_dict())) + "\n"
+
+
+def _toml_lines(values: Mapping[str, Any], table: str = "") -> list[str]:
+    lines: list[str] = []
+    tables: list[str] = []  # a table lasts until the next one, so that what is not in one comes first
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            tables += ["", f"[{table}{name}]", *_toml_lines(value, f"{table}{name}.")]
+        else:
+            lines.append(f"{name} = {_toml_value(value)}")
+    return lines + tables
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml_value, value))}]"
+    if isinstance(value, float):
+        return repr(value)  # JSON would write Infinity for TOML's inf
+    text = json.dumps(value, ensure_ascii=False)
+    return "".join(char if char.isprintable() else f"\\U{ord(char):08x}" for char in text)

@@ -10,9 +10,9 @@ from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from activitynet import atomic
-from activitynet.data.fingerprint import difference
+from activitynet.data.scan import difference
 from activitynet.errors import StorageError, TrainingError
+from activitynet.serialization import atomic
 
 
 class RunFolder:
@@ -52,7 +52,7 @@ class RunFolder:
 
         Args:
             config: What the run is: recipe, model and classes, as JSON values.
-            photos: What it learns from and is measured on, as `activitynet.data.fingerprint` lists it.
+            photos: What it learns from and is measured on, as `activitynet.data.scan` lists it.
             skipped: What was left out of it, an entry a photo, as JSON values.
             resume: Go on with the run that is there; begin one when there is none.
 

@@ -1,25 +1,97 @@
-"""Weights folders: written whole, and read back only if everything in them fits."""
+"""A network as an untrusted card describes it, made without memory and in bounded time.
+
+A card of a hundred bytes can ask for a network of a million blocks, or for one whose tables fill the memory.
+Neither is in proportion to the tensors that came with it, and so neither is a model that they could be of.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
+import threading
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_module_registration_hook
 
-from activitynet import __version__, atomic
+from activitynet import __version__
 from activitynet.errors import StorageError, WeightsError, clipped, shown
-from activitynet.tensors import read_metadata, read_tensors, save_tensors
-from activitynet.weights.card import MAX_BYTES, Card
-from activitynet.weights.readme import model_page
-from activitynet.weights.sketch import check_arguments, sketch
+from activitynet.serialization import atomic
+from activitynet.serialization.tensors import read_metadata, read_tensors, save_tensors
+from activitynet.weights.card import MAX_BYTES, Card, EnsembleCard, is_ensemble_card
+from activitynet.weights.model_card import ensemble_page, model_page
 from activitynet.zoo import create_model
+
+MAX_ARGUMENT = 2**16
+"""Largest number that an argument of a card's architecture may be or hold."""
+
+MAX_TABLES = 2**28
+"""Most bytes of what a network keeps and its file does not hold, such as masks of attention."""
+
+_MODULES = 20, 2_000  # that a network may have for each tensor, and besides: most have one or two
+
+
+def sketch(make: Callable[[], nn.Module], tensors: int) -> nn.Module:
+    """Make a network on the meta device, of no more modules than its tensors suggest.
+
+    Args:
+        make: Makes it.
+        tensors: How many tensors it is to have, at most.
+
+    Raises:
+        WeightsError: It has far more modules than these tensors could be of, or what it keeps besides them
+            would take far more memory than they do.
+        Exception: What ``make`` raises.
+    """
+    with torch.device("meta"), _at_most(_MODULES[0] * tensors + _MODULES[1]):
+        model = make()
+    saved = model.state_dict()
+    tables = sum(buffer.nbytes for name, buffer in model.named_buffers() if name not in saved)
+    if tables > MAX_TABLES:
+        raise WeightsError(
+            f"it would take {tables >> 20} MiB besides its tensors, and at most {MAX_TABLES >> 20} are given."
+        )
+    return model
+
+
+def check_arguments(arguments: Any) -> None:
+    """Refuse numbers that no architecture has as an argument.
+
+    Raises:
+        WeightsError: There is one.
+    """
+    if isinstance(arguments, Mapping):
+        arguments = list(arguments.values())
+    if isinstance(arguments, list):
+        for argument in arguments:
+            check_arguments(argument)
+    elif isinstance(arguments, int | float) and abs(arguments) > MAX_ARGUMENT:
+        raise WeightsError(f"its arguments hold {shown(arguments)}, and none may be above {MAX_ARGUMENT}.")
+
+
+@contextlib.contextmanager
+def _at_most(count: int) -> Iterator[None]:
+    """Have a network that this thread makes refused as soon as it has more modules than this."""
+    thread, left = threading.get_ident(), count
+
+    def registered(*_: object) -> None:
+        nonlocal left
+        left -= threading.get_ident() == thread
+        if left < 0:
+            raise WeightsError("it has far more layers than its tensors could be of")
+
+    handle = register_module_module_registration_hook(registered)
+    try:
+        yield
+    finally:
+        handle.remove()
+
 
 _Card = TypeVar("_Card")
 
@@ -248,3 +320,94 @@ def _stored_least(tensor: torch.Tensor) -> int:
 
 def _described(tensor: torch.Tensor) -> str:
     return f"{str(tensor.dtype).removeprefix('torch.')} {shown(tuple(tensor.shape))}"
+
+
+def save_ensemble(
+    folder: str | os.PathLike[str],
+    members: Sequence[tuple[nn.Module, Card]],
+    card: EnsembleCard,
+    *,
+    half: bool = False,
+    picture: bytes | None = None,
+) -> EnsembleCard:
+    """Write an ensemble's members, its card and a page about it, all or nothing.
+
+    Args:
+        folder: Where. An ensemble's folder that is there already is replaced; one that holds anything else
+            is refused.
+        members: Models with their cards, in the order of the ensemble's.
+        card: What it is. The members' ``sha256`` and ``library_version`` are filled in.
+        half: As for `activitynet.weights.save_weights`.
+        picture: Its confusion matrix, as a PNG, for the page.
+
+    Returns:
+        The card as it was written.
+
+    Raises:
+        WeightsError: A model is not what its card says, or holds numbers that are not finite.
+        StorageError: The folder cannot be written.
+    """
+    folder = Path(folder).resolve()
+    if folder.exists() and not is_ensemble(folder) and (not folder.is_dir() or any(folder.iterdir())):
+        raise StorageError(
+            f"cannot write an ensemble to {str(folder)!r}: it holds other files. Choose a new or empty "
+            f"folder."
+        )
+    with atomic.replaced_folder(folder) as new:
+        written = []
+        for entry, (model, member) in zip(card.members, members, strict=True):
+            saved = save_weights(new / entry.folder, model, member, half=half)
+            written.append(dataclasses.replace(entry, sha256=saved.sha256))
+        card = dataclasses.replace(card, members=tuple(written), library_version=__version__)
+        atomic.write_text(new / CARD, card.to_json())
+        page = ensemble_page(card, [member for _, member in members], picture=PICTURE if picture else None)
+        atomic.write_text(new / PAGE, page)
+        if picture:
+            atomic.write_bytes(new / PICTURE, picture)
+    return card
+
+
+def load_members(folder: str | os.PathLike[str]) -> tuple[list[tuple[nn.Module, Card]], EnsembleCard]:
+    """Read an ensemble's folder.
+
+    Returns:
+        The members in evaluation mode, as float32 on the CPU, with their cards; and the ensemble's card.
+
+    Raises:
+        WeightsError: Something is missing, corrupt, of another hash, or not what the card says.
+    """
+    folder = Path(folder)
+    card = read_ensemble_card(folder)
+    members = []
+    for entry in card.members:
+        place = folder / entry.folder
+        model, member = load_weights(place)
+        if member.sha256 != entry.sha256:
+            raise WeightsError(
+                f"{str(place)!r} is not the member that the ensemble's card names: its tensors have another "
+                f"hash. Copy or download the folder again."
+            )
+        if set(member.classes) != set(card.classes):
+            unlike = sorted(set(member.classes) ^ set(card.classes))[0]
+            raise WeightsError(
+                f"{str(place)!r} has other classes than its ensemble: {unlike!r} is in one of them only."
+            )
+        members.append((model, member))
+    return members, card
+
+
+def read_ensemble_card(folder: str | os.PathLike[str]) -> EnsembleCard:
+    """Read the card of an ensemble's folder, without its members.
+
+    Raises:
+        WeightsError: It is missing, cannot be read or is not valid.
+    """
+    return parsed_card(folder, EnsembleCard.from_json)
+
+
+def is_ensemble(folder: str | os.PathLike[str]) -> bool:
+    """Tell whether a folder's card is one of an ensemble, be it valid or not."""
+    try:
+        return is_ensemble_card(read_card_text(Path(folder) / CARD))
+    except WeightsError:
+        return False

@@ -6,8 +6,8 @@ Importing it registers this library's networks with timm too: ``timm.create_mode
 from __future__ import annotations
 
 from activitynet.zoo import efficientnet, resnet, squeezenet  # noqa: F401  their import registers them
+from activitynet.zoo.build import ModelInfo, model_info
 from activitynet.zoo.create import create_model
-from activitynet.zoo.info import ModelInfo, model_info
 from activitynet.zoo.registry import list_models, register_model
 from activitynet.zoo.warm_start import WarmStart, warm_start
 

@@ -11,8 +11,7 @@ from activitynet import hub
 from activitynet.errors import ModelError, clipped
 from activitynet.zoo.build import build
 from activitynet.zoo.registry import ARCHITECTURES, DEFAULTS
-from activitynet.zoo.trunk import Source, Trunk, load_trunk
-from activitynet.zoo.warm_start import copy_trunk
+from activitynet.zoo.warm_start import Source, Trunk, copy_trunk, load_trunk
 
 _CLASSES = 20  # of the published solution
 

@@ -7,7 +7,7 @@ from random import Random
 
 from PIL import Image
 
-from activitynet.data.activities import ACTIVITIES
+from activitynet.data.dataset import ACTIVITIES
 from activitynet.data.drawn.canvas import Canvas
 from activitynet.data.drawn.scenes import SCENES
 from activitynet.errors import DataError, did_you_mean

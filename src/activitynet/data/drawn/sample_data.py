@@ -7,10 +7,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from activitynet import atomic
-from activitynet.data.activities import ACTIVITIES, slug
+from activitynet.data.dataset import ACTIVITIES, slug
 from activitynet.data.drawn.pictures import SIZES, check_classes, check_number, draw_picture
 from activitynet.errors import StorageError
+from activitynet.serialization import atomic
 
 _JPEG_QUALITY = 85
 _MOST = 9999

@@ -1,0 +1,105 @@
+"""`audit` and `sample-data`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import activitynet
+from activitynet.cli import options
+from activitynet.cli.options import print_json
+from activitynet.errors import printable
+
+FOUND = 1
+_SHOWN = 5
+
+
+def audit(
+    *,
+    data: options.Data,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.html", help="Write a page with thumbnails, and FILE.json.", show_default=False
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
+    fix: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.csv",
+            help="Write a table without broken photos and duplicates across splits; photos stay as they are.",
+            show_default=False,
+        ),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Find suspicious labels by the features of these weights: a weights folder, or timm/NAME.",
+            show_default=False,
+        ),
+    ] = None,
+    image_size: options.ImageSize = None,
+    drop_suspects: Annotated[
+        bool,
+        typer.Option(
+            "--drop-suspects", help="Leave training photos with suspicious labels out of --fix, too."
+        ),
+    ] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Threads or processes that read photos.")] = 2,
+) -> int:
+    """Find broken photos, duplicates, leaks and wrong labels. Exit code: 0 clean, 1 something was found."""
+    from activitynet.data.audit import audit as run_audit  # noqa: PLC0415
+    from activitynet.data.audit import cleaned  # noqa: PLC0415
+    from activitynet.data.audit_report import write_report  # noqa: PLC0415
+    from activitynet.data.open import open_data  # noqa: PLC0415
+    from activitynet.data.tables import write_split  # noqa: PLC0415
+    from activitynet.pages import readable  # noqa: PLC0415
+    from activitynet.serialization.atomic import write_json  # noqa: PLC0415  --help needs no torch
+
+    for option, path, suffix in (("--report", report, ".html"), ("--fix", fix, ".csv")):
+        if path is not None and path.suffix.lower() != suffix:
+            raise typer.BadParameter(f"{option} takes a file that ends in {suffix}.")
+    if drop_suspects and (labels is None or fix is None):
+        raise typer.BadParameter("--drop-suspects needs --labels and --fix.")
+    if fix is not None and fix.resolve() == data.resolve():
+        raise typer.BadParameter("--fix writes another table than DATA.")
+    opened = open_data(data)
+    found = run_audit(opened, workers=workers)
+    if labels is not None:
+        from activitynet.evaluation.label_errors import with_suspects  # noqa: PLC0415  needs torch, unlike the rest
+
+        found = with_suspects(found, opened, labels, image_size=image_size, workers=workers)
+    if report is not None:
+        write_report(report, found)
+        write_json(report.with_suffix(".json"), readable(found.to_dict()))
+    if fix is not None:
+        fixed = cleaned(opened, found, drop_suspects=drop_suspects)
+        write_split(fix, fixed, suspects=found.suspects() if labels is not None else None)
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        print(f"{found.photos} photos, {len(found.findings)} findings")
+        for kind, count in found.counts().items():
+            print(f"{kind}: {count}")
+            for finding in [finding for finding in found.findings if finding.kind == kind][:_SHOWN]:
+                where = f" {finding.photos[0].path}" if finding.photos else ""
+                print(printable(f"  {finding.message}{where}"))
+    return 0 if found.clean else FOUND
+
+
+def sample_data(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to draw into.")],
+    train_per_class: Annotated[int, typer.Option(min=1, help="Training drawings of each class.")] = 40,
+    val_per_class: Annotated[int, typer.Option(min=0, help="Validation drawings of each class.")] = 10,
+    size: Annotated[int, typer.Option(help="Side of a drawing in pixels.")] = 128,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same drawings.")] = 0,
+) -> None:
+    """Draw a small data set: 20 activities as pictograms, not photos."""
+    path = activitynet.draw_sample_data(
+        folder, train_per_class=train_per_class, val_per_class=val_per_class, size=size, seed=seed
+    )
+    print(f"drawn: {printable(str(path))}")

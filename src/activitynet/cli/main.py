@@ -1,0 +1,132 @@
+"""The command itself: what it is made of, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from activitynet import __version__
+from activitynet.cli.data import audit, sample_data
+from activitynet.cli.demo import demo
+from activitynet.cli.doctor import doctor
+from activitynet.cli.evaluate import calibrate, compare, evaluate, explain
+from activitynet.cli.models import ensemble, export, models, pull, push, soup, weights
+from activitynet.cli.options import logging_to_stderr
+from activitynet.cli.predict import predict
+from activitynet.cli.study import study
+from activitynet.cli.train import distill, lr_find, recipes, training_command
+from activitynet.errors import ActivityNetError, printable
+
+BAD_INPUT = 2
+CRASHED = 70  # EX_SOFTWARE of sysexits.h: apart from 1, which says that some photos could not be read
+INTERRUPTED = 128 + signal.SIGINT
+READER_GONE = 128 + 13  # SIGPIPE, which not every system names
+
+# typer carries click's exceptions under another module name in each of its releases.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+command_line = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@command_line.callback(invoke_without_command=True)
+def _activitynet(
+    context: typer.Context,
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Tells, from one still photo, what a person is doing."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+command_line.command("train", help="Train a network on a folder of labelled photos.")(training_command("fit"))
+command_line.command(
+    "fine-tune", help="Adapt a pretrained network: fit its head first, then the rest, gently."
+)(training_command("fine_tune"))
+command_line.command("lr-find")(lr_find)
+command_line.command("recipes")(recipes)
+command_line.command("audit")(audit)
+command_line.command("evaluate")(evaluate)
+command_line.command("compare")(compare)
+command_line.command("calibrate")(calibrate)
+command_line.command("ensemble")(ensemble)
+command_line.command("soup")(soup)
+command_line.command("distill")(distill)
+command_line.command("study")(study)
+command_line.command("predict")(predict)
+command_line.command("explain")(explain)
+command_line.command("demo")(demo)
+command_line.command("export")(export)
+command_line.command("models")(models)
+command_line.command("push")(push)
+command_line.command("pull")(pull)
+command_line.command("weights")(weights)
+command_line.command("sample-data")(sample_data)
+command_line.command("doctor")(doctor)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command.
+
+    Args:
+        arguments: What stands behind `activitynet` on the command line.
+
+    Returns:
+        The exit code: 0 is success; 1, at least one photo could not be read; 2, the input is at fault, and
+        one line on stderr says how; 70, a fault of this program, with its traceback; 128 and the number
+        of a signal, ended by it: 130, Ctrl-C; 141, whoever read the output has gone; 143, SIGTERM.
+    """
+    command = typer.main.get_command(command_line)
+    try:
+        with logging_to_stderr(), command.make_context("activitynet", list(arguments)) as context:
+            code = command.invoke(context)
+        sys.stdout.flush()  # here, where a reader that has gone can still be noticed
+    except typer.Exit as end:
+        return end.exit_code
+    except (_UsageError, ActivityNetError) as error:
+        _print_error(error)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # What is still buffered would raise once more when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return READER_GONE
+    except Exception:
+        traceback.print_exc()
+        return CRASHED
+    return code if isinstance(code, int) else 0
+
+
+def _print_error(error: Exception) -> None:
+    message, hint = str(error), ""
+    if isinstance(error, _UsageError):
+        message = error.format_message().rstrip(".") + "."  # type: ignore[attr-defined]
+        if (context := getattr(error, "ctx", None)) is not None:
+            hint = f" See '{context.command_path} --help'."
+    lines = [printable(line) for line in message.splitlines()]
+    print("error: " + "\n".join(lines) + hint, file=sys.stderr)
+
+
+def main() -> None:
+    """Run the command on the arguments of this process, and end it with the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    sys.exit(run(sys.argv[1:]))

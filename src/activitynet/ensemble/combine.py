@@ -1,0 +1,198 @@
+"""Choose members, their weights and soups."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from activitynet.errors import ModelError
+
+Metric = Callable[[NDArray[np.int64], NDArray[np.int64]], float]
+"""From true and predicted classes, each (N,), to a score that is better when greater."""
+
+_TINY = 1e-12
+
+
+def greedy_selection(
+    probabilities: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    metric: Metric,
+    *,
+    rounds: int = 20,
+    bags: int = 20,
+    seed: int = 0,
+) -> NDArray[np.float64]:
+    """Return shares of candidates, picked one after the other, each as often as it helps.
+
+    After Caruana et al. 2004, "Ensemble selection from libraries of models": candidates are added with
+    replacement as long as that raises the score; ties are settled by the log loss. Each bag sees other
+    candidates (half of them) and other photos (a bootstrap sample within each class), so that what is picked
+    does not fit the validation photos' chances.
+
+    Args:
+        probabilities: What each candidate says of validation photos, (candidates, N, classes).
+        labels: True class indices, (N,).
+        metric: What to raise.
+        rounds: Most picks a bag.
+        bags: How many times to pick.
+        seed: Fixes the bags.
+
+    Returns:
+        One share a candidate; they add up to 1, and are 0 for those that were never picked.
+
+    Raises:
+        ModelError: There are no candidates.
+    """
+    count = len(probabilities)
+    if count == 0:
+        raise ModelError("there are no candidates to select an ensemble from.")
+    draw = np.random.default_rng(seed)
+    picked = np.zeros(count)
+    for _ in range(bags):
+        chosen = draw.permutation(count)[: max(2, (count + 1) // 2)]
+        sample = _bootstrap(labels, draw)
+        picked[chosen] += _pick(probabilities[np.ix_(chosen, sample)], labels[sample], metric, rounds)
+    shares: NDArray[np.float64] = picked / picked.sum()
+    return shares
+
+
+def _bootstrap(labels: NDArray[np.int64], draw: np.random.Generator) -> NDArray[np.int64]:
+    """Draw photos with replacement, as many of each class as there are."""
+    groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    return np.concatenate([draw.choice(group, len(group)) for group in groups])
+
+
+def _pick(
+    probabilities: NDArray[np.float64], labels: NDArray[np.int64], metric: Metric, rounds: int
+) -> NDArray[np.float64]:
+    counts = np.zeros(len(probabilities))
+    total = np.zeros(probabilities.shape[1:])
+    best = (-np.inf, -np.inf)
+    for size in range(1, rounds + 1):
+        worth = []
+        for each in probabilities:
+            mean = (total + each) / size
+            worth.append((metric(labels, mean.argmax(axis=1)), -_log_loss(mean, labels)))
+        index = max(range(len(worth)), key=worth.__getitem__)
+        if worth[index] <= best:
+            break
+        best = worth[index]
+        counts[index] += 1
+        total = total + probabilities[index]
+    return counts / counts.sum()
+
+
+def _log_loss(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
+    right = probabilities[np.arange(len(labels)), labels]
+    return float(-np.log(np.maximum(right, _TINY)).mean())
+
+
+def fit_weights(
+    probabilities: NDArray[np.float64], labels: NDArray[np.int64], *, steps: int = 500
+) -> NDArray[np.float64]:
+    """Return the shares under which the mean of the candidates' probabilities has the least log loss.
+
+    Expectation maximisation of a mixture's shares: the loss falls with every step, and has one minimum.
+
+    Args:
+        probabilities: What each candidate says of validation photos, (candidates, N, classes).
+        labels: True class indices, (N,).
+        steps: Steps to take.
+
+    Returns:
+        One share a candidate, which add up to 1.
+
+    Raises:
+        ModelError: There are no candidates.
+    """
+    if len(probabilities) == 0:
+        raise ModelError("there are no candidates to weigh.")
+    right = np.maximum(probabilities[:, np.arange(len(labels)), labels], _TINY)
+    shares = np.full(len(right), 1 / len(right))
+    for _ in range(steps):
+        owed = shares[:, None] * right
+        shares = (owed / owed.sum(axis=0)).mean(axis=1)
+    return shares
+
+
+def what_each_adds(
+    probabilities: NDArray[np.float64], shares: Sequence[float], labels: NDArray[np.int64], metric: Metric
+) -> list[float]:
+    """Return by how much the score falls when each member is left out, 0 for those without a share."""
+    weights = np.asarray(shares, dtype=np.float64)
+
+    def of(weights: NDArray[np.float64]) -> float:
+        return metric(labels, np.tensordot(weights, probabilities, axes=1).argmax(axis=1))
+
+    whole = of(weights)
+    added = []
+    for index, share in enumerate(weights):
+        others = weights.copy()
+        others[index] = 0
+        added.append(whole - of(others) if share and others.any() else 0.0)
+    return added
+
+
+def uniform_soup(models: Sequence[nn.Module]) -> nn.Module:
+    """Return a model whose weights are the mean of the models'.
+
+    Args:
+        models: Of one architecture, at least one. They are left as they are.
+
+    Returns:
+        A new model. What is not a float (a batch norm's count of batches) is the first model's.
+
+    Raises:
+        ModelError: There are none, or their tensors differ in name or shape.
+    """
+    if not models:
+        raise ModelError("a soup needs models; give it one or more.")
+    states = [model.state_dict() for model in models]
+    for number, state in enumerate(states[1:], start=2):
+        for name in states[0].keys() ^ state.keys():
+            raise ModelError(f"model {number} cannot be in a soup with the first: {name!r} is in one only.")
+        for name, tensor in state.items():
+            if tensor.shape != states[0][name].shape:
+                raise ModelError(
+                    f"model {number} cannot be in a soup with the first: {name!r} is of shape "
+                    f"{tuple(tensor.shape)} and {tuple(states[0][name].shape)}."
+                )
+    soup = copy.deepcopy(models[0])
+    mean = {
+        name: torch.stack([state[name].double() for state in states]).mean(dim=0).to(tensor.dtype)
+        for name, tensor in states[0].items()
+        if tensor.is_floating_point()
+    }
+    soup.load_state_dict(mean, strict=False)
+    return soup
+
+
+def greedy_soup(
+    models: Sequence[nn.Module], score: Callable[[nn.Module], float]
+) -> tuple[nn.Module, list[int]]:
+    """Return a soup to which the best models are added, as long as it does not score lower.
+
+    Args:
+        models: Of one architecture, at least one.
+        score: What a model is worth on validation photos; greater is better.
+
+    Returns:
+        The soup, and the positions of the models in it, best first.
+
+    Raises:
+        ModelError: As for `uniform_soup`.
+    """
+    uniform_soup(models)  # they have to be of one kind, and there have to be some
+    scores = [score(model) for model in models]
+    order = sorted(range(len(models)), key=lambda index: -scores[index])
+    chosen, best = order[:1], scores[order[0]]
+    for index in order[1:]:
+        tried = score(uniform_soup([models[other] for other in (*chosen, index)]))
+        if tried >= best:
+            chosen, best = [*chosen, index], tried
+    return uniform_soup([models[index] for index in chosen]), chosen

@@ -1,0 +1,212 @@
+"""Find labels that cross-validated predictions doubt."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from activitynet.data.audit import Audit, AuditedPhoto, Finding, Suggestion
+from activitynet.data.dataset import Photo, PhotoData, PhotoDataset, by_split, group_numbers
+from activitynet.data.duplicates import joined_numbers
+from activitynet.data.preprocess import Preprocess
+from activitynet.data.splits import FOLDS, can_be_folded, folds
+from activitynet.errors import DataError
+from activitynet.inference import best_device, forward_dataset
+from activitynet.zoo.warm_start import load_trunk
+
+_STRENGTHS = (8.0, 25.0, 80.0)  # C times the number of photos
+
+
+def cross_validated(
+    features: NDArray[np.float32], labels: NDArray[np.int64], groups: NDArray[np.int64], *, seed: int = 0
+) -> NDArray[np.float64]:
+    """Predict each photo by a linear classifier that has seen neither it nor any of its group.
+
+    It is a logistic regression on standardised features. Its regularisation is the one of three strengths
+    whose predictions have the least log loss.
+
+    Args:
+        features: Pooled features, (N, D).
+        labels: Class indices from 0, each of them in enough groups (`can_be_folded`); (N,).
+        groups: Numbers of the groups, (N,).
+        seed: Fixes the folds.
+
+    Returns:
+        Probabilities, (N, classes).
+    """
+    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415 - slow to import, seldom needed
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
+
+    parts = folds(labels, groups, seed=seed)
+
+    def predicted(strength: float) -> NDArray[np.float64]:
+        probabilities = np.zeros((len(labels), labels.max() + 1))
+        for learned, held in parts:
+            mean, std = features[learned].mean(axis=0), features[learned].std(axis=0) + 1e-6
+            probe = LogisticRegression(C=strength / len(learned), tol=1e-2)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)  # near the optimum is near enough
+                probe.fit((features[learned] - mean) / std, labels[learned])
+            columns = np.ix_(held, probe.classes_)
+            probabilities[columns] = probe.predict_proba((features[held] - mean) / std)
+        return probabilities
+
+    def loss(probabilities: NDArray[np.float64]) -> float:
+        return float(-np.log(np.maximum(probabilities[np.arange(len(labels)), labels], 1e-12)).mean())
+
+    return min(map(predicted, _STRENGTHS), key=loss)
+
+
+def doubted(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Rank the photos whose labels are probably wrong.
+
+    A photo counts as confidently of the most probable class among those that it has at least their own
+    photos' mean probability of. How often photos of one label are confidently of another class estimates how
+    many are mislabelled so; that many are chosen, by how much more probable the other class is ("prune by
+    noise rate"), but none whose own label is the most probable.
+
+    Args:
+        probabilities: Of each class, predicted without the photo's own label, in [0, 1]; (N, classes).
+        labels: Class indices; (N,).
+
+    Returns:
+        Indices of photos, first those whose most probable class is farthest ahead of their label.
+    """
+    count, classes = probabilities.shape
+    sizes = np.bincount(labels, minlength=classes)
+    own = probabilities[np.arange(count), labels]
+    means = np.bincount(labels, weights=own, minlength=classes) / np.maximum(sizes, 1)
+    above = np.where((probabilities >= means) & (sizes > 0), probabilities, -1.0)
+    confident = above.max(axis=1) >= 0
+    joint = np.zeros((classes, classes))
+    np.add.at(joint, (labels[confident], above.argmax(axis=1)[confident]), 1)
+    mislabelled = joint / np.maximum(joint.sum(axis=1, keepdims=True), 1) * sizes[:, None]
+
+    chosen = np.zeros(count, dtype=bool)
+    for label, other in zip(*np.nonzero(mislabelled.round()), strict=True):
+        if label != other:
+            members = np.flatnonzero(labels == label)
+            lead = probabilities[members, other] - own[members]
+            chosen[members[np.argsort(-lead, kind="stable")[: round(mislabelled[label, other])]]] = True
+    lead = probabilities.max(axis=1) - own
+    ranked = np.argsort(-lead, kind="stable")
+    return ranked[(chosen & (lead > 0))[ranked]]
+
+
+_log = logging.getLogger(__name__)
+
+
+def with_suspects(
+    found: Audit,
+    data: PhotoData,
+    features_of: str | os.PathLike[str],
+    *,
+    image_size: int | None = None,
+    workers: int = 0,
+    seed: int = 0,
+) -> Audit:
+    """Add the photos whose labels are probably wrong to an audit.
+
+    All splits are looked at together. Photos of one group, and duplicates, are predicted by a classifier that
+    has seen none of them. A class that occurs in fewer than `FOLDS` groups is not judged, and a log message
+    names it. The findings come last, the surest first.
+
+    Args:
+        found: What `activitynet.data.audit.audit` found. Photos that it could not read are passed over.
+        data: The same data set.
+        features_of: A weights folder, or ``timm/NAME``: whose features to use. It should not have learned
+            from these labels, or it believes them.
+        image_size: Side in pixels of the image the network looks at; `None` takes the network's own.
+        workers: Processes that load photos; 0 loads in this one.
+        seed: Fixes the folds.
+
+    Raises:
+        DataError: Fewer than two classes can be judged.
+        ImageError: A photo can no longer be read.
+        ModelError: The weights cannot be found.
+        WeightsError: They are corrupt.
+    """
+    broken = {
+        (photo.split, photo.path)
+        for finding in found.findings
+        if finding.kind == "unreadable"
+        for photo in finding.photos
+    }
+    entries = [
+        (split, photo)
+        for split, photos in by_split(data)
+        for photo in photos
+        if (split, str(photo.path)) not in broken
+    ]
+    named = [AuditedPhoto(str(photo.path), split, data.classes[photo.label]) for split, photo in entries]
+    photos = [photo for _, photo in entries]
+    groups = _groups(photos, named, found)
+    judged = _judged(photos, groups, data.classes)
+    features = trunk_features([photos[index] for index in judged], features_of, image_size, workers)
+    present, labels = np.unique([photos[index].label for index in judged], return_inverse=True)
+    probabilities = cross_validated(features, labels, groups[judged], seed=seed)
+    findings = tuple(
+        _finding(
+            named[judged[index]],
+            data.classes[present[probabilities[index].argmax()]],
+            float(probabilities[index].max()),
+            float(probabilities[index, labels[index]]),
+        )
+        for index in doubted(probabilities, labels)
+    )
+    return dataclasses.replace(found, findings=(*found.findings, *findings))
+
+
+def _finding(photo: AuditedPhoto, label: str, probability: float, given: float) -> Finding:
+    message = f"labelled {photo.label!r}, but rather {label!r}: {probability:.0%} against {given:.0%}."
+    return Finding("suspicious_label", message, (photo,), suggestion=Suggestion(label, probability, given))
+
+
+def _groups(photos: Sequence[Photo], named: Sequence[AuditedPhoto], found: Audit) -> NDArray[np.int64]:
+    """Number the groups, those joined that have a photo and its duplicate."""
+    numbers = group_numbers(photos)
+    index_of = {photo: index for index, photo in enumerate(named)}
+    links = [
+        (numbers[index_of[finding.photos[0]]], numbers[index_of[photo]])
+        for finding in found.findings
+        if finding.kind in ("exact_duplicate", "near_duplicate")
+        for photo in finding.photos
+    ]
+    groups: NDArray[np.int64] = joined_numbers(int(numbers.max(initial=-1)) + 1, links)[numbers]
+    return groups
+
+
+def _judged(photos: Sequence[Photo], groups: NDArray[np.int64], classes: Sequence[str]) -> NDArray[np.int64]:
+    """Return the indices of the photos of classes that each fold can learn and predict."""
+    labels = np.array([photo.label for photo in photos], dtype=np.int64)
+    judged = can_be_folded(labels, groups)
+    known = np.unique(labels[judged])
+    if len(known) < 2:
+        raise DataError(
+            f"labels are judged where two classes or more have photos in {FOLDS} groups each, and here "
+            f"{len(known)} of {len(classes)} have. Add photos, or leave out --labels."
+        )
+    if few := [classes[label] for label in np.unique(labels[~judged])]:
+        _log.info("not judged, since they have fewer than %d groups of photos: %s", FOLDS, ", ".join(few))
+    return np.flatnonzero(judged)
+
+
+def trunk_features(
+    photos: Sequence[Photo], source: str | os.PathLike[str], image_size: int | None, workers: int
+) -> NDArray[np.float32]:
+    """Return the pooled features of photos, (N, D), by the weights of ``source``; see `with_suspects`."""
+    trunk = load_trunk(source)
+    model = trunk.model.to(best_device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.pretrained_cfg.update(trunk.preprocessing)
+    preprocess = Preprocess.from_model(model, size=image_size, resize="squash")
+    _log.info("judging the labels of %d photos by the features of %s", len(photos), trunk.name)
+    dataset = PhotoDataset(photos, preprocess)
+    features: NDArray[np.float32] = forward_dataset(model, dataset, workers=workers, features=True)[0].numpy()
+    return features

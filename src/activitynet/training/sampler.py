@@ -1,0 +1,169 @@
+"""Which photos a step learns from, as a function of seed and epoch."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+import signal
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Sampler
+
+from activitynet.data.augment import RawBatch
+from activitynet.data.augmented import AugmentedPhotos
+from activitynet.data.dataset import batches_of
+from activitynet.errors import TrainingError
+from activitynet.runtime import distributed
+from activitynet.training.recipe import Recipe
+
+
+def derived_seed(seed: int, *parts: int | str) -> int:
+    """Return a 63-bit seed that depends on all of its arguments and on nothing else."""
+    text = "/".join(str(part) for part in (seed, *parts))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
+
+def epoch_order(
+    labels: Sequence[int], sampler: Literal["all", "balanced", "sqrt"], seed: int, epoch: int
+) -> list[int]:
+    """Return which photos an epoch shows, in order.
+
+    A sampler that takes classes unevenly goes round each class's photos and goes on in the next epoch
+    where it stopped. So how often two photos of a class have been shown never differs by more than one,
+    within an epoch and over many.
+
+    Args:
+        labels: Class index of every training photo, at least one.
+        sampler: ``"all"`` shows each photo once, ``"balanced"`` each class as often as another,
+            ``"sqrt"`` in proportion to the square root of its number of photos.
+        seed: Where the order comes from.
+        epoch: Number of the epoch, from 0.
+
+    Returns:
+        As many indices into ``labels`` as it has entries.
+    """
+    shuffled = _permutation(len(labels), derived_seed(seed, "order", epoch))
+    if sampler == "all":
+        return shuffled.tolist()
+    classes = torch.tensor(labels)
+    mixed = _permutation(len(labels), derived_seed(seed, "classes"))
+    by_class = mixed[classes[mixed].argsort(stable=True)]
+    counts = classes.bincount().tolist()
+    shares = [math.sqrt(count) if sampler == "sqrt" else float(count > 0) for count in counts]
+    taken = [
+        photos[(epoch * draws + torch.arange(draws)) % len(photos)]
+        for photos, draws in zip(by_class.split(counts), _draws(shares, counts), strict=True)
+        if draws
+    ]
+    return torch.cat(taken)[shuffled].tolist()
+
+
+def _draws(shares: Sequence[float], counts: Sequence[int]) -> list[int]:
+    """Split as many draws as there are photos by the classes' shares, by largest remainders.
+
+    Of equal remainders, those of the classes with more photos come first.
+    """
+    total, whole = sum(counts), math.fsum(shares)
+    exact = [total * share / whole for share in shares]
+    draws = [math.floor(value) for value in exact]
+    ranked = sorted(range(len(draws)), key=lambda label: (draws[label] - exact[label], -counts[label]))
+    for label in ranked[: total - sum(draws)]:
+        draws[label] += 1
+    return draws
+
+
+def _permutation(length: int, seed: int) -> torch.Tensor:
+    return torch.randperm(length, generator=torch.Generator().manual_seed(seed))
+
+
+Part = tuple[RawBatch, NDArray[np.int64], NDArray[np.int64]]
+"""Photos, labels and indices."""
+
+
+class EpochBatches(Sampler[list[int]]):
+    """Deals an epoch's photos out: to steps, then to the parts of a step, then to processes.
+
+    The photos of a step are the same however many processes and parts share them. The few that do not fill
+    a last step are left out, other ones each epoch.
+
+    Args:
+        labels: Class index of every photo.
+        recipe: Gives the batch size, the parts and the sampler.
+        seed: With the epoch, fixes the order.
+
+    Attributes:
+        batch_size: Photos a step: the recipe's, or all there are where they are fewer.
+        steps: Steps an epoch.
+
+    Raises:
+        TrainingError: The batch cannot be dealt out evenly, or there are too few photos.
+    """
+
+    def __init__(self, labels: Sequence[int], recipe: Recipe, *, seed: int) -> None:
+        self._labels, self._sampler, self._seed = labels, recipe.sampler, seed
+        self._parts, self._ranks, self._rank = recipe.accumulate, distributed.count(), distributed.rank()
+        shares = self._parts * self._ranks
+        if recipe.batch_size % shares:
+            raise TrainingError(
+                f"a batch of {recipe.batch_size} cannot be dealt out evenly to {self._ranks} devices in "
+                f"{self._parts} parts each; choose a batch size that {shares} divides."
+            )
+        self._share = min(recipe.batch_size, len(labels)) // shares
+        if self._share == 0:
+            raise TrainingError(
+                f"{len(labels)} photos are too few for {self._ranks} devices with {self._parts} parts each."
+            )
+        self.batch_size = self._share * shares
+        self.steps = len(labels) // self.batch_size
+        self._epoch, self._done = 1, 0
+
+    def begin(self, epoch: int, done: int) -> None:
+        """Set the epoch that the next iteration goes through, and how many steps of it are done."""
+        self._epoch, self._done = epoch, done
+
+    def __len__(self) -> int:
+        return (self.steps - self._done) * self._parts
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = epoch_order(self._labels, self._sampler, self._seed, self._epoch)
+        for step in range(self._done, self.steps):
+            for part in range(self._parts):
+                first = step * self.batch_size + (part * self._ranks + self._rank) * self._share
+                yield order[first : first + self._share]
+
+
+def training_loader(
+    dataset: AugmentedPhotos, batches: EpochBatches, *, workers: int, device: torch.device
+) -> DataLoader[Any]:
+    """Return the loader of a run; its workers live as long as it does."""
+    return DataLoader(
+        dataset,
+        batch_sampler=batches,
+        collate_fn=dataset.collate,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=device.type == "cuda",
+        worker_init_fn=_ignore_interrupts,
+    )
+
+
+def _ignore_interrupts(_: int) -> None:
+    """Leave Ctrl-C, which reaches every process of the terminal, to the main one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def read_steps(parts: Iterable[Part], count: int) -> Iterator[list[Part]]:
+    """Yield the parts of one step after the other, so many each.
+
+    Raises:
+        ImageError: A photo can no longer be read.
+        DataError: A process that loads photos has died.
+    """
+    batches = batches_of(parts)
+    while step := list(itertools.islice(batches, count)):
+        yield step

@@ -1,0 +1,320 @@
+"""From a name to a weights folder, and from a folder to the Hub."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import shutil
+from pathlib import Path
+
+import huggingface_hub
+from huggingface_hub.errors import CacheNotFound
+
+from activitynet import hub
+from activitynet.errors import HubError, StorageError, WeightsError, did_you_mean
+from activitynet.hub.client import bound_every_call
+from activitynet.hub.faults import reported
+from activitynet.serialization import atomic
+from activitynet.serialization.records import MAX_BYTES
+from activitynet.weights.card import Card, any_card
+from activitynet.weights.model_card import with_place
+from activitynet.weights.store import (
+    CARD,
+    PAGE,
+    PICTURE,
+    TENSORS,
+    is_ensemble,
+    load_members,
+    load_weights,
+    read_card,
+    tensor_bytes,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class KnownWeights:
+    """Weights that can be loaded by a name.
+
+    Attributes:
+        name: What `find_weights` takes.
+        source: Where they come from: ``org/name@commit``, or a folder of the package or the mirror.
+        classes: How many classes they tell apart.
+        size: Bytes of their files.
+        cached: Whether they load without a network.
+        licence: Under which licence they may be used; empty where it is not known.
+    """
+
+    name: str
+    source: str
+    classes: int
+    size: int
+    cached: bool
+    licence: str
+
+
+def list_weights() -> list[KnownWeights]:
+    """List the package's own weights, released ones, and what else of this library's the Hub's cache holds.
+
+    Raises:
+        WeightsError: The index of released weights is not valid.
+    """
+    releases = hub.list_releases()
+    known = [_released(release) for release in releases]
+    pinned = {str(release.reference) for release in releases}
+    return [_own(), *known] + [entry for entry in _cached() if not {entry.name, entry.source} & pinned]
+
+
+def _own() -> KnownWeights:
+    folder = find_weights(DEFAULT)
+    card = read_card(folder)
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    return KnownWeights(DEFAULT, str(folder), len(card.classes), size, cached=True, licence=card.licence)
+
+
+def _released(release: hub.Release) -> KnownWeights:
+    mirrored = hub.in_mirror(release.reference, any_revision=True)
+    return KnownWeights(
+        name=release.name,
+        source=str(mirrored or release.reference),
+        classes=len(release.classes),
+        size=release.size,
+        cached=mirrored is not None or all(hub.is_cached(release.reference, name) for name in release.files),
+        licence=release.licence,
+    )
+
+
+def _cached() -> list[KnownWeights]:
+    try:
+        repositories = huggingface_hub.scan_cache_dir(hub.cache_folder()).repos
+    except (CacheNotFound, OSError):
+        return []
+    found = [
+        entry
+        for repository in repositories
+        if repository.repo_type == "model"
+        for revision in repository.revisions
+        if (entry := _entry(repository.repo_id, revision)) is not None
+    ]
+    return sorted(found, key=lambda entry: entry.name)
+
+
+def _entry(repository: str, revision: huggingface_hub.CachedRevisionInfo) -> KnownWeights | None:
+    """Return what a revision of the cache is, `None` where it is not this library's."""
+    source = f"{repository}@{revision.commit_hash}"
+    try:
+        card = any_card((Path(revision.snapshot_path) / CARD).read_bytes(), source)
+    except (OSError, WeightsError):
+        return None
+    branches = sorted(revision.refs)
+    name = repository if "main" in branches else f"{repository}@{[*branches, revision.commit_hash][0]}"
+    return KnownWeights(
+        name, source, len(card.classes), revision.size_on_disk, cached=True, licence=card.licence
+    )
+
+
+DEFAULT = "default"
+"""The name of the small model that comes with the package."""
+
+_DEFAULT_FOLDER = Path(__file__).with_name("default")
+
+
+def find_weights(source: str | os.PathLike[str]) -> Path:
+    """Return the folder that a name of weights stands for, downloaded first where it has to be.
+
+    Args:
+        source: In this order: ``"default"``, the model that comes with the package (``"./default"`` is a
+            folder of that name); a folder that exists; the name of released weights; a repository on the
+            Hub, ``org/name`` or ``org/name@revision``, which the folder of ``ACTIVITYNET_WEIGHTS`` may hold
+            as well. A name whose first part is a folder here is never looked for on the Hub, unless it has a
+            revision.
+
+    Returns:
+        A weights folder, or an ensemble's. Of the Hub's, the hashes are verified; all of it is read only.
+
+    Raises:
+        WeightsError: There is no such thing, or it cannot be trusted.
+        HubError: The Hub cannot be reached, refuses, or has no such repository.
+        StorageError: The Hub's cache cannot be written.
+    """
+    if source == DEFAULT:
+        return _DEFAULT_FOLDER
+    folder = Path(source)
+    if not isinstance(source, str) or folder.is_dir():
+        return folder
+    release = next((release for release in hub.list_releases() if release.name == source), None)
+    if release is not None:
+        return hub.fetch_release(release)
+    reference = reference_of(source)
+    return hub.in_mirror(reference) or _fetched(reference)
+
+
+def reference_of(source: str) -> hub.Reference:
+    """Return the repository that a text names, unless it looks like a folder that is not there.
+
+    Raises:
+        WeightsError: It does.
+    """
+    folder = Path(source)
+    try:
+        reference = hub.Reference.parse(source)
+    except HubError as error:
+        if "@" in source:
+            raise
+        raise WeightsError(f"{_not_here(folder)} On the Hub, names are org/name.") from error
+    if "@" not in source and (folder.exists() or folder.parent.is_dir()):
+        raise WeightsError(
+            f"{_not_here(folder)} If the Hub's repository of that name is meant, write {source + '@main'!r}."
+        )
+    return reference
+
+
+def _fetched(reference: hub.Reference) -> Path:
+    """Return a repository's folder in the cache, with all that its card names, and nothing else, fetched."""
+    pinned = hub.resolve(reference, CARD, most=MAX_BYTES)
+    folder = _fetch_parts(pinned).parent
+    # The page is for people: weights without one are as good.
+    with contextlib.suppress(HubError, WeightsError):
+        hub.fetch(pinned, PAGE, most=MAX_BYTES)
+    return folder
+
+
+def _fetch_parts(reference: hub.Reference, folder: str = "") -> Path:
+    where = repr(f"{reference}/{folder}" if folder else str(reference))
+    config = hub.fetch(reference, folder + CARD, most=MAX_BYTES)
+    card = any_card(config.read_bytes(), where)
+    if isinstance(card, Card):
+        if not card.sha256:
+            raise WeightsError(f"{where}: its card names no SHA-256 of the tensors. It is not used.")
+        least, most = tensor_bytes(card, where)
+        hub.fetch(reference, folder + TENSORS, least=least, most=most, sha256=card.sha256)
+    elif folder:
+        raise WeightsError(f"{where} is an ensemble inside one, which is not read.")
+    else:
+        for member in card.members:
+            _fetch_parts(reference, f"{member.folder}/")
+    return config
+
+
+def _not_here(folder: Path) -> str:
+    try:
+        beside = [str(entry) for entry in folder.parent.iterdir() if entry.is_dir()]
+    except OSError:
+        beside = []
+    beside += [release.name for release in hub.list_releases()]
+    kind = "is not a folder" if folder.exists() else "there is no folder"
+    what = f"{str(folder)!r} {kind}." if folder.exists() else f"{kind} {str(folder)!r}."
+    return what + did_you_mean(str(folder), beside)
+
+
+def pull_weights(source: str, to: str | os.PathLike[str] | None = None) -> Path:
+    """Fetch weights, and check that they load.
+
+    Args:
+        source: What `find_weights` takes.
+        to: A folder to copy them to, new, empty or of weights; `None` leaves them in the Hub's cache.
+
+    Returns:
+        The folder.
+
+    Raises:
+        WeightsError: There is no such thing, or it cannot be trusted.
+        HubError: The Hub cannot be reached, refuses, or has no such repository.
+        StorageError: The cache or the folder cannot be written.
+    """
+    folder = find_weights(source)
+    names = checked_files(folder)
+    if to is None:
+        return folder
+    to = Path(to).resolve()
+    others = sorted({entry.name for entry in to.iterdir()} if to.is_dir() else set())
+    if stray := [name for name in others if name not in {file.partition("/")[0] for file in names}]:
+        raise StorageError(
+            f"cannot write weights to {str(to)!r}: it holds other files, such as {stray[0]!r}. "
+            "Choose a new or empty folder."
+        )
+    with atomic.replaced_folder(to) as new:
+        for name in names:
+            (new / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(folder / name, new / name)
+    return to
+
+
+def push_weights(
+    folder: str | os.PathLike[str],
+    repository: str,
+    *,
+    private: bool | None = None,
+    revision: str = "main",
+    message: str | None = None,
+) -> str:
+    """Publish a weights folder, or an ensemble's, as one commit of a repository on the Hub.
+
+    The token is the one of ``hf auth login`` or ``HF_TOKEN``. The repository is made where there is none,
+    and so is the branch.
+
+    Args:
+        folder: The folder. It is loaded first, so that only weights that load are published.
+        repository: ``org/name``.
+        private: Whether a repository that is made is private; `None` leaves it to the account's default.
+            One that is there stays as it is.
+        revision: The branch to commit to.
+        message: The commit's message.
+
+    Returns:
+        ``org/name@COMMIT``, which `find_weights` takes, and which never changes.
+
+    Raises:
+        WeightsError: The folder is not one of weights, or holds something else as well.
+        HubError: The Hub cannot be reached, or refuses.
+    """
+    folder = Path(folder)
+    target = hub.Reference(repository, revision)
+    if target.is_pinned:
+        raise WeightsError(f"weights are pushed to a branch, and {revision!r} is a commit; name a branch.")
+    names = checked_files(folder)
+    strays = sorted(
+        path
+        for file in folder.rglob("*")
+        if not file.is_dir() and (path := file.relative_to(folder).as_posix()) not in names
+    )
+    if strays:
+        raise WeightsError(
+            f"{str(folder)!r} holds other files, such as {strays[0]!r}, which are not part of the weights. "
+            "Move them away."
+        )
+    contents: dict[str, bytes | Path] = {name: folder / name for name in names}
+    if PAGE in contents:
+        contents[PAGE] = with_place((folder / PAGE).read_text("utf-8"), repository).encode("utf-8")
+    operations = [
+        huggingface_hub.CommitOperationAdd(name, content if isinstance(content, bytes) else str(content))
+        for name, content in contents.items()
+    ]
+    bound_every_call()
+    with reported(target, doing="push to"):
+        api = huggingface_hub.HfApi()
+        api.create_repo(repository, private=private, exist_ok=True)
+        if revision != "main":
+            api.create_branch(repository, branch=revision, exist_ok=True)
+        commit = api.create_commit(
+            repository, operations, commit_message=message or f"Weights: {folder.name}", revision=revision
+        )
+    return str(target.at(commit.oid))
+
+
+def checked_files(folder: Path) -> list[str]:
+    """Return the files that make up a weights folder, or an ensemble's, after loading each model in it.
+
+    Raises:
+        WeightsError: It is not such a folder, or cannot be trusted.
+    """
+    if not is_ensemble(folder):
+        load_weights(folder)
+        names = [CARD, TENSORS]
+    else:
+        _, card = load_members(folder)
+        inside = (
+            f"{member.folder}/{name}" for member in card.members for name in (CARD, TENSORS, PAGE, PICTURE)
+        )
+        names = [CARD, *(name for name in inside if (folder / name).is_file())]
+    return names + [name for name in (PAGE, PICTURE) if (folder / name).is_file()]

@@ -28,7 +28,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from activitynet.data.dataset import PhotoDataset, by_split, group_numbers
 from activitynet.data.open import open_data
-from activitynet.data.preprocess import Images, as_images, looks_of
+from activitynet.data.preprocess import Images, as_images, views_for
 from activitynet.ensemble import Ensemble, fit_cascade, greedy_selection, uniform_soup
 from activitynet.ensemble.build import find_members, member_answers
 from activitynet.ensemble.cascade import decided_at, stage_answers
@@ -37,7 +37,7 @@ from activitynet.evaluation.calibration import expected_calibration_error, fit_t
 from activitynet.inference import photo_loader
 from activitynet.weights import Card, load_weights
 
-Answers = np.ndarray  # logarithms of probabilities, (N, classes)
+Outputs = np.ndarray  # logarithms of probabilities, (N, classes)
 GROWTH, TINY = (1, 5, 20), 1e-300
 
 
@@ -162,7 +162,7 @@ def halved(photos: Any, labels: np.ndarray) -> list[np.ndarray]:
     return [held for _, held in folds]
 
 
-def mean(said: np.ndarray) -> Answers:
+def mean(said: np.ndarray) -> Outputs:
     """Return the average of members' probabilities."""
     return np.log(np.exp(said).mean(axis=0) + TINY)
 
@@ -179,7 +179,7 @@ class Judge:
         """Yield each half to score, and the other half to fit on."""
         yield from (self.halves, self.halves[::-1])
 
-    def scores(self, said: Answers, *, fit: bool = True) -> dict[str, Any]:
+    def scores(self, said: Outputs, *, fit: bool = True) -> dict[str, Any]:
         """Return the scores of answers, and how far they can be believed before and after a temperature."""
         fitted = softmax(said, axis=1)
         for own, other in self.crossed() if fit else ():
@@ -248,7 +248,7 @@ def runner(predictor: Any, photos: Any) -> Callable[[], None]:
     preprocess = predictor._ready()[1]
     batches = [batch[0] for batch in photo_loader(PhotoDataset(photos, preprocess), batch_size=32)]
     ready: list[Images] = [
-        as_images([look.contiguous(memory_format=torch.channels_last) for look in looks_of(batch)])
+        as_images([look.contiguous(memory_format=torch.channels_last) for look in views_for(batch)])
         for batch in batches
     ]
 

@@ -17,7 +17,7 @@ import numpy as np
 from activitynet.data.dataset import group_numbers
 from activitynet.data.open import open_data
 from activitynet.data.splits import can_be_folded
-from activitynet.evaluation.label_errors import cross_validated, doubted, trunk_features
+from activitynet.evaluation.label_errors import cross_val_predict, find_label_issues, trunk_features
 
 
 def planted(labels: np.ndarray, share: float, taken_for: np.ndarray | None, seed: int) -> np.ndarray:
@@ -47,23 +47,24 @@ def main() -> None:
     labels = np.unique([photo.label for photo in photos], return_inverse=True)[1]
     features = trunk_features(photos, options.labels, options.image_size, options.workers)
 
-    probabilities = cross_validated(features, labels, groups)
-    before = np.isin(np.arange(len(labels)), doubted(probabilities, labels))
+    probabilities = cross_val_predict(features, labels, groups)
+    before = np.isin(np.arange(len(labels)), find_label_issues(probabilities, labels))
     confusion = np.zeros((labels.max() + 1,) * 2)
     np.add.at(confusion, (labels, probabilities.argmax(axis=1)), 1)
     np.fill_diagonal(confusion, 0)
     print(f"{len(labels)} photos, {before.sum()} suspected before anything is planted")
-    titles = ("planted", "suspects", "recall", "precision", "of first 100", "unsuspected")
+    titles = ("planted", "label_issues", "recall", "precision", "of first 100", "unsuspected")
     print("{:>22} {:>9} {:>7} {:>10} {:>13} {:>12}".format(*titles))
     for share in (0.05, 0.1):
         for kind, taken_for in (("to any class", None), ("to its like", confusion.argmax(axis=1))):
             given = planted(labels, share, taken_for, seed=1)
             wrong = given != labels
-            suspects = doubted(cross_validated(features, given, groups), given)
-            fresh = suspects[~before[suspects]]
+            label_issues = find_label_issues(cross_val_predict(features, given, groups), given)
+            fresh = label_issues[~before[label_issues]]
             print(
-                f"{wrong.sum():>9} {kind:>12} {len(suspects):>9} {wrong[suspects].sum() / wrong.sum():>7.3f} "
-                f"{wrong[suspects].mean():>10.3f} {wrong[suspects[:100]].mean():>13.2f} "
+                f"{wrong.sum():>9} {kind:>12} {len(label_issues):>9} "
+                f"{wrong[label_issues].sum() / wrong.sum():>7.3f} "
+                f"{wrong[label_issues].mean():>10.3f} {wrong[label_issues[:100]].mean():>13.2f} "
                 f"{wrong[fresh].mean():>12.3f}",
                 flush=True,
             )

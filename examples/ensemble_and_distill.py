@@ -59,7 +59,7 @@ def main() -> None:
     built = build(runs, drawings, folder / "ensemble")
     print("Teaching a network that looks at a quarter of the pixels …")
     student = distil(built, drawings)
-    student.save(folder / "student", training_data="Drawings.", licence="Apache-2.0")
+    student.save(folder / "student", training_data="Drawings.", license="Apache-2.0")
     ensemble = Ensemble.load(built)
     compare({"ensemble": ensemble, "cascade": ensemble.cascaded(), "student": student}, drawings)
 

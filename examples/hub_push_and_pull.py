@@ -21,7 +21,7 @@ def main() -> None:
     options = parser.parse_args()
 
     mine = Classifier.load(options.weights)
-    source = mine.push_to_hub(options.repository, private=options.private or None, licence="cc-by-4.0")
+    source = mine.push_to_hub(options.repository, private=options.private or None, license="cc-by-4.0")
     print(f"pushed: {source}")
 
     # From here on it could be another machine. A commit never changes, so neither do these weights.

@@ -54,7 +54,7 @@ def main() -> None:
         loss.backward()
         optimizer.step()
     print(f"own loss: {loss.item():.3f}. {classifier.evaluate(drawings, workers=0).summary()}")
-    classifier.save(folder / "model", training_data="Drawings.", licence="Apache-2.0")
+    classifier.save(folder / "model", training_data="Drawings.", license="Apache-2.0")
 
 
 if __name__ == "__main__":

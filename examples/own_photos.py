@@ -40,7 +40,7 @@ def main() -> None:
     weights = classifier.save(
         options.run / "model",
         training_data=f"My photos in {options.photos.name}.",
-        licence="all rights reserved",
+        license="all rights reserved",
     )
 
     # From here on, this could be another program on another machine: the folder is all that it takes.

@@ -44,7 +44,7 @@ def main() -> int:
 
     print("3. Saving it, loading it, and predicting drawings that it has not seen …")
     weights = classifier.save(
-        options.folder / "model", training_data="Pictograms drawn by activitynet.", licence="Apache-2.0"
+        options.folder / "model", training_data="Pictograms drawn by activitynet.", license="Apache-2.0"
     )
     loaded = activitynet.Classifier.load(weights)
     unseen = [sorted(folder.iterdir())[0] for folder in sorted((drawings / "val").iterdir())[:8]]

@@ -20,7 +20,7 @@ def timm_in(folder: Path) -> Classifier:
     """Take any network of timm: `init_from="timm/NAME"` would bring its pretrained weights along."""
     model = activitynet.create_model("timm/test_resnet", num_classes=3)
     classifier = Classifier(model, ["dancing", "running", "walking"], image_size=64)
-    classifier.save(folder, training_data="None yet.", licence="Apache-2.0")
+    classifier.save(folder, training_data="None yet.", license="Apache-2.0")
     return classifier
 
 

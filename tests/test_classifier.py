@@ -66,14 +66,14 @@ def test_saved_and_loaded_says_the_same(
     trained: tuple[Classifier, Path], photos: Path, tmp_path: Path
 ) -> None:
     classifier, run = trained
-    saved = classifier.save(tmp_path / "weights", training_data="painted squares", licence="MIT")
+    saved = classifier.save(tmp_path / "weights", training_data="painted squares", license="MIT")
     expected = list(classifier.predict(photos / "val"))
     for folder in (saved, run / "model"):
         loaded = Classifier.load(folder)
         assert loaded.classes == classifier.classes
         assert list(loaded.predict(photos / "val")) == expected
     card = json.loads((saved / "config.json").read_text())
-    assert (card["training_data"], card["licence"]) == ("painted squares", "MIT")
+    assert (card["training_data"], card["license"]) == ("painted squares", "MIT")
     assert Classifier.load(saved).save(tmp_path / "again")
     assert (tmp_path / "again/config.json").read_text() == (saved / "config.json").read_text()
 
@@ -235,7 +235,7 @@ def test_broken_photos_are_left_out_by_name(
     assert card["skipped"] == {"train": 2, "val": 1}
     assert card["training_data"] == "12 photos in 2 classes. Too few to learn: green (6), red (6)."
     assert "Unreadable photos left out: 3" in (tmp_path / "run/model/README.md").read_text()
-    saved = Classifier.load(tmp_path / "run/model").save(tmp_path / "again", licence="MIT")
+    saved = Classifier.load(tmp_path / "run/model").save(tmp_path / "again", license="MIT")
     assert json.loads((saved / "config.json").read_text())["skipped"] == {"train": 2, "val": 1}
 
     scores = classifier.evaluate(broken, workers=0, skip_bad=True)
@@ -358,14 +358,20 @@ def test_steps_are_cut_into_as_few_parts_as_fit_and_a_resumed_run_keeps_them(
 ) -> None:
     from activitynet.training import fit, tune
 
-    options = {"recipe": RECIPE, "settings": {"accumulate": 0}, "epochs": 1, "workers": 0, "progress": False}
+    options = {
+        "recipe": RECIPE,
+        "settings": {"grad_accum_steps": 0},
+        "epochs": 1,
+        "workers": 0,
+        "progress": False,
+    }
     Classifier("test_resnet_se", image_size=32).fit(photos, run=tmp_path / "roomy", **options)
-    assert json.loads((tmp_path / "roomy" / "config.json").read_text())["recipe"]["accumulate"] == 1
-    monkeypatch.setattr(tune, "largest_part", lambda *_, **__: 3)
+    assert json.loads((tmp_path / "roomy" / "config.json").read_text())["recipe"]["grad_accum_steps"] == 1
+    monkeypatch.setattr(tune, "largest_micro_batch", lambda *_, **__: 3)
     Classifier("test_resnet_se", image_size=32).fit(photos, run=tmp_path / "tight", **options)
     config = (tmp_path / "tight" / "config.json").read_text()
-    assert json.loads(config)["recipe"]["accumulate"] == 4  # of 8 photos, 3 fit: 2 at a time
-    monkeypatch.setattr(fit, "auto_accumulate", lambda *_: pytest.fail("it was settled before"))
+    assert json.loads(config)["recipe"]["grad_accum_steps"] == 4  # of 8 photos, 3 fit: 2 at a time
+    monkeypatch.setattr(fit, "auto_grad_accum_steps", lambda *_: pytest.fail("it was settled before"))
     Classifier("test_resnet_se", image_size=32).fit(photos, run=tmp_path / "tight", resume=True, **options)
     assert (tmp_path / "tight" / "config.json").read_text() == config
 

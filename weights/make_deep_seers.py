@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None) -> None:
         options.to,
         half=True,
         training_data=f"{training_text(photos)} {SOURCES} {' '.join(dict.fromkeys(_begun(ensemble)))}",
-        licence=LICENCE,
+        license=LICENCE,
         scores=scores,
     )
     _list(options.to, options.index)
@@ -85,7 +85,7 @@ def _rounded(folder: Path, to: Path, data: Path) -> Path:
     photos = open_data(data, classes=member.classes)
     member.calibrate(photos)
     about = f"{training_text(photos)} {SOURCES} {BEGUN[read_card(to).architecture]}"
-    return member.save(to, half=True, training_data=about, licence=LICENCE, scores=member.evaluate(photos))
+    return member.save(to, half=True, training_data=about, license=LICENCE, scores=member.evaluate(photos))
 
 
 def _cost(member: tuple[nn.Module, Card]) -> int:
@@ -159,7 +159,7 @@ def _list(folder: Path, index: Path) -> None:
         "files": files,
         "classes": list(ensemble.classes),
         "metrics": {name: ensemble.metrics[name] for name in ("split", "macro_f1", "accuracy")},
-        "licence": LICENCE,
+        "license": LICENCE,
     }
     others = [entry for entry in json.loads(index.read_text("utf-8"))["releases"] if entry["name"] != NAME]
     index.write_text(json.dumps({"releases": [*others, entry]}, indent=2) + "\n", "utf-8")

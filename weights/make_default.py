@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> None:
     found = classifier.calibrate(photos)
     scores = classifier.evaluate(photos)
     about = f"{training_text(photos)} {SOURCES} Begun from {LITE0}."
-    classifier.save(options.to, half=True, training_data=about, licence=LICENCE, scores=scores)
+    classifier.save(options.to, half=True, training_data=about, license=LICENCE, scores=scores)
     print(scores.summary())
     print(f"temperature {found.temperature:.3f}; ECE on halves not fitted to {found.ece_held_out:.4f}")
     print(f"{options.to}: {sum(file.stat().st_size for file in options.to.iterdir()):,} bytes")

@@ -10,4 +10,4 @@ SOURCES = (
     "transportation nearly all motorcycles."
 )
 LITE0 = "timm's tf_efficientnet_lite0 (ImageNet-1k, Apache-2.0)"
-LICENCE = "research-only: trained on photos for non-commercial research, some of unknown licence"
+LICENCE = "research-only: trained on photos for non-commercial research, some of unknown license"

@@ -105,7 +105,9 @@ class Classifier(Learner):
             ModelError: There are no weights yet, or vector scaling has no linear layer to go into.
         """
         self._refuse_engine()
-        answers = self.answer(data, split=split, batch_size=batch_size, workers=workers, skip_bad=skip_bad)
+        answers = self.collect_outputs(
+            data, split=split, batch_size=batch_size, workers=workers, skip_bad=skip_bad
+        )
         found = calibrated(answers, method=method, risk=risk)
         if found.factors:
             fold_scaling(self._ready()[0], np.array(found.factors), np.array(found.offsets))
@@ -120,7 +122,7 @@ class Classifier(Learner):
         folder: str | os.PathLike[str],
         *,
         training_data: str | None = None,
-        licence: str | None = None,
+        license: str | None = None,
         scores: Scores | None = None,
         half: bool = False,
     ) -> Path:
@@ -129,7 +131,7 @@ class Classifier(Learner):
         Args:
             folder: Where. What is there is replaced in one step.
             training_data: What the model was trained on, for its card. `None` keeps what is known.
-            licence: Under which licence the weights may be used. `None` keeps what is known.
+            license: Under which license the weights may be used. `None` keeps what is known.
             scores: What `evaluate` measured, for the card and its page, with the confusion matrix as a
                 picture, in place of scores of before. `None` keeps what is known.
             half: Keep float16: half the bytes, rounded.
@@ -145,8 +147,8 @@ class Classifier(Learner):
         facts = dict(self._card_facts)
         if training_data is not None:
             facts["training_data"] = training_data
-        if licence is not None:
-            facts["licence"] = licence
+        if license is not None:
+            facts["license"] = license
         if scores is not None:
             # Scores of before take their leave, for two sets of them would only confuse.
             kept = {name: fact for name, fact in facts.get("metrics", {}).items() if name == "calibration"}
@@ -203,7 +205,7 @@ class Classifier(Learner):
                 raise ModelError("precision belongs to an engine: name one, such as engine='auto'.")
         if isinstance(card, Card):
             classifier = cls(card.architecture, card.classes, model_args=card.model_args, device=device)
-            facts = ("metrics", "training_data", "skipped", "licence", "recipe")
+            facts = ("metrics", "training_data", "skipped", "license", "recipe")
             classifier._card_facts = {name: getattr(card, name) for name in facts}
             classifier.unknown_below = card.unknown_below
         else:

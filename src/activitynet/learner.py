@@ -30,10 +30,10 @@ from activitynet.training.fit import (
     card_facts,
     default_workers,
     fit_model,
+    fitting_grad_accum_steps,
     open_cache,
-    parts_that_fit,
+    resolve_recipe,
     search_learning_rate,
-    settle_recipe,
 )
 from activitynet.training.sampler import derived_seed
 from activitynet.training.tune import LearningRates
@@ -154,36 +154,36 @@ class Learner(Publishable):
             StorageError: Something cannot be written.
             activitynet.training.Interrupted: By Ctrl-C or SIGTERM; the state is saved.
         """
-        settled = settle_recipe(recipe, settings, epochs=epochs, batch_size=batch_size, lr=lr)
+        resolved = resolve_recipe(recipe, settings, epochs=epochs, batch_size=batch_size, lr=lr)
         if track and run is None:
             raise TrainingError("a run that is tracked needs a folder: name one as 'run'.")
-        distributed.join(self.device)
-        photos, listed = distributed.from_main(lambda: self._open_to_learn(data, skip_bad=skip_bad))
-        model, preprocess = self._model_for(photos, settled, seed)
+        distributed.initialize(self.device)
+        photos, listed = distributed.broadcast_from_main(lambda: self._open_to_learn(data, skip_bad=skip_bad))
+        model, preprocess = self._model_for(photos, resolved, seed)
         folder = RunFolder(run) if run is not None else None
-        if settled.accumulate == 0:
-            parts = parts_that_fit(model.to(self.device), preprocess, settled, folder)
-            settled = settled.override(accumulate=parts)
-        kept = open_cache(cache, settled, preprocess, gigabytes=cache_gb) if cache is not None else None
-        config = self._run_config(settled, photos, seed, kept)
+        if resolved.grad_accum_steps == 0:
+            parts = fitting_grad_accum_steps(model.to(self.device), preprocess, resolved, folder)
+            resolved = resolved.override(grad_accum_steps=parts)
+        kept = open_cache(cache, resolved, preprocess, gigabytes=cache_gb) if cache is not None else None
+        config = self._run_config(resolved, photos, seed, kept)
         tracker = Tracker(track, folder.path, config) if folder is not None and track else None
-        if folder is not None and distributed.is_main():
+        if folder is not None and distributed.is_main_process():
             skipped = [photo.to_dict(photos.classes) for photo in photos.skipped]
             folder.open(config, listed, skipped=skipped, resume=resume)
-        distributed.wait()
+        distributed.barrier()
         self.classes = photos.classes
         self._take(model, preprocess)
         self.temperature, self.unknown_below = 1.0, 0.0  # those before are of other weights
 
         def keep(path: Path, network: nn.Module, entry: Mapping[str, Any]) -> None:
-            save_weights(path, network, self._card(card_facts(photos, entry, settled)))
+            save_weights(path, network, self._card(card_facts(photos, entry, resolved)))
 
         with contextlib.closing(tracker) if tracker is not None else contextlib.nullcontext():
             result = fit_model(
                 model,
                 photos,
                 preprocess,
-                settled,
+                resolved,
                 run=folder,
                 resume=resume,
                 seed=seed,
@@ -193,10 +193,10 @@ class Learner(Publishable):
                 keep=keep,
                 callbacks=[*([tracker] if tracker is not None else []), *callbacks],
             )
-        self._card_facts = card_facts(photos, result.best, settled)
-        if folder is not None and distributed.is_main():
+        self._card_facts = card_facts(photos, result.best, resolved)
+        if folder is not None and distributed.is_main_process():
             self.save(folder.model)
-        distributed.wait()
+        distributed.barrier()
         return dataclasses.replace(result, skipped=count_skipped(photos.skipped))
 
     def fine_tune(
@@ -303,14 +303,14 @@ class Learner(Publishable):
             TrainingError: The recipe cannot be used.
             StorageError: The plot cannot be written.
         """
-        settled = settle_recipe(recipe, settings)
+        resolved = resolve_recipe(recipe, settings)
         photos = self._open_to_learn(data, skip_bad=skip_bad).data
-        model, preprocess = self._model_for(photos, settled, seed)
+        model, preprocess = self._model_for(photos, resolved, seed)
         found = search_learning_rate(
             model,
             photos,
             preprocess,
-            settled,
+            resolved,
             seed=seed,
             workers=default_workers() if workers is None else workers,
         )

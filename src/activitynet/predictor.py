@@ -19,7 +19,7 @@ from activitynet.data.open import open_data
 from activitynet.data.preprocess import Preprocess, Views
 from activitynet.data.scan import Checked, check_photos, count_skipped, skip_note
 from activitynet.errors import DataError, ImageError, ModelError, did_you_mean
-from activitynet.evaluation import Answers, Scores, ask
+from activitynet.evaluation import Outputs, Scores, collect_outputs
 from activitynet.evaluation.explain import Explanation, How, explain, nearest_photos
 from activitynet.inference import (
     TTA,
@@ -99,11 +99,11 @@ class Predictor(ABC):
             DataError: The data or the split cannot be used, or photos are broken; all of them are listed.
             ModelError: There are no weights yet, or ``tta`` cannot be.
         """
-        return self.answer(
+        return self.collect_outputs(
             data, split=split, batch_size=batch_size, workers=workers, skip_bad=skip_bad, tta=tta
         ).scores()
 
-    def answer(
+    def collect_outputs(
         self,
         data: Data,
         *,
@@ -112,7 +112,7 @@ class Predictor(ABC):
         workers: int | None = None,
         skip_bad: bool = False,
         tta: Ways | None = None,
-    ) -> Answers:
+    ) -> Outputs:
         """Answer for labelled photos: what everything that `evaluation` measures is computed from.
 
         Of a distributed run (`torchrun`), every process calls this at once; each computes a share, and all
@@ -131,9 +131,11 @@ class Predictor(ABC):
             ModelError: As for `evaluate`.
         """
         (model, preprocess, classes), temperature = self._looking(tta)
-        distributed.join(device_of(model))
-        readable, skipped = distributed.from_main(lambda: self._readable(data, split, skip_bad=skip_bad))
-        answers = ask(
+        distributed.initialize(device_of(model))
+        readable, skipped = distributed.broadcast_from_main(
+            lambda: self._readable(data, split, skip_bad=skip_bad)
+        )
+        answers = collect_outputs(
             model,
             readable,
             preprocess,

@@ -23,7 +23,7 @@ class Publishable(Predictor):
         folder: str | os.PathLike[str],
         *,
         training_data: str | None = None,
-        licence: str | None = None,
+        license: str | None = None,
         scores: Scores | None = None,
         half: bool = False,
     ) -> Path:
@@ -41,7 +41,7 @@ class Publishable(Predictor):
         revision: str = "main",
         message: str | None = None,
         training_data: str | None = None,
-        licence: str | None = None,
+        license: str | None = None,
         scores: Scores | None = None,
     ) -> str:
         """Publish the weights, their card and a page about them on the Hub, as one commit.
@@ -52,7 +52,7 @@ class Publishable(Predictor):
             revision: The branch to commit to; made where there is none.
             message: The commit's message.
             training_data: As for `save`.
-            licence: As for `save`.
+            license: As for `save`.
             scores: As for `save`.
 
         Returns:
@@ -64,7 +64,7 @@ class Publishable(Predictor):
         """
         with tempfile.TemporaryDirectory() as temporary:
             folder = self.save(
-                Path(temporary) / "weights", training_data=training_data, licence=licence, scores=scores
+                Path(temporary) / "weights", training_data=training_data, license=license, scores=scores
             )
             return push_weights(folder, repository, private=private, revision=revision, message=message)
 

@@ -84,8 +84,8 @@ def test_suspicious_labels_are_marked_and_dropped_on_demand(
     assert run([*command, "--fix", str(table), "--json"]) == 1
     told, noted = capsys.readouterr()
     assert f"judging the labels of 28 photos by the features of {weights}" in noted
-    suspects = [entry for entry in json.loads(told)["findings"] if entry["kind"] == "suspicious_label"]
-    by_path = {entry["photos"][0]["path"]: entry["suggestion"]["label"] for entry in suspects}
+    label_issues = [entry for entry in json.loads(told)["findings"] if entry["kind"] == "suspicious_label"]
+    by_path = {entry["photos"][0]["path"]: entry["suggestion"]["label"] for entry in label_issues}
     assert by_path[str(moved)] == "bicycling"
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -94,7 +94,7 @@ def test_suspicious_labels_are_marked_and_dropped_on_demand(
     assert len(rows) == 28
     assert len(open_data(table).train) == 24  # the column is no reader's concern
     dropped = tmp_path / "dropped.csv"
-    assert run([*command, "--fix", str(dropped), "--drop-suspects"]) == 1
+    assert run([*command, "--fix", str(dropped), "--drop-label-issues"]) == 1
     left = {photo.path for photo in open_data(dropped).train}
     assert {photo.path for photo in open_data(data).train} - left == {
         Path(path) for path in by_path if Path(path).is_relative_to(data / "train")
@@ -104,7 +104,7 @@ def test_suspicious_labels_are_marked_and_dropped_on_demand(
 
 
 def test_dropping_suspects_needs_some(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["audit", str(data), "--drop-suspects"]) == 2
+    assert run(["audit", str(data), "--drop-label-issues"]) == 2
     assert "--labels and --fix" in capsys.readouterr().err
 
 

@@ -184,15 +184,15 @@ def test_a_suggestion_survives_json() -> None:
 
 def test_a_report_shows_suspicious_labels_as_given_and_suggested(clean: PhotoData, tmp_path: Path) -> None:
     names = ("<script>cat</script>", "<img src=x onerror=1>")
-    suspects = [suspect(photo.path, *names) for photo in reversed(clean.train)]
+    label_issues = [suspect(photo.path, *names) for photo in reversed(clean.train)]
     report = tmp_path / "report.html"
-    write_report(report, Audit(10, tuple(suspects)))
+    write_report(report, Audit(10, tuple(label_issues)))
     page = report.read_text(encoding="utf-8")
-    shown = [page.index(escape(finding.photos[0].path)) for finding in suspects]
+    shown = [page.index(escape(finding.photos[0].path)) for finding in label_issues]
     assert shown == sorted(shown)  # the surest first, as they come
-    assert page.count("data:image/jpeg;base64,") == len(suspects)
-    assert page.count("&lt;script&gt;cat&lt;/script&gt; → &lt;img src=x onerror=1&gt;") == len(suspects)
-    assert page.count("88% against 6%") == len(suspects)
+    assert page.count("data:image/jpeg;base64,") == len(label_issues)
+    assert page.count("&lt;script&gt;cat&lt;/script&gt; → &lt;img src=x onerror=1&gt;") == len(label_issues)
+    assert page.count("88% against 6%") == len(label_issues)
     assert "<script" not in page
     assert "<img src=x" not in page
 

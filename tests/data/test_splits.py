@@ -10,22 +10,22 @@ from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
 from activitynet.data.dataset import Photo, PhotoData
-from activitynet.data.splits import FOLDS, can_be_folded, folds, hold_out
+from activitynet.data.splits import FOLDS, can_be_folded, folds, train_val_split
 from activitynet.data.tables import read_split, write_split
 from activitynet.errors import DataError
 
 
 def test_without_groups_each_class_is_split_as_by_scikit_learn() -> None:
     photos = tuple(Photo(Path(f"{label}/{n}"), label) for label in range(3) for n in range(10 + 7 * label))
-    train, val = hold_out(photos, 0.2, 3)
+    train, val = train_val_split(photos, 0.2, 3)
     expected = set()
     for label in range(3):
         same = [photo for photo in photos if photo.label == label]
         expected.update(train_test_split(same, test_size=round(0.2 * len(same)), random_state=3)[1])
     assert set(val) == expected
     assert train == tuple(photo for photo in photos if photo not in expected)
-    assert hold_out(photos, 0, 3) == (photos, ())
-    assert hold_out((), 0.2, 3) == ((), ())
+    assert train_val_split(photos, 0, 3) == (photos, ())
+    assert train_val_split((), 0.2, 3) == ((), ())
 
 
 @settings(max_examples=100, deadline=None)
@@ -41,11 +41,11 @@ def test_no_group_is_torn_and_no_class_loses_its_last(
         Photo(Path(str(index)), label, f"g{group}" if group else "")
         for index, (group, label) in enumerate(members)
     )
-    train, val = hold_out(photos, fraction, seed)
+    train, val = train_val_split(photos, fraction, seed)
     assert sorted((*train, *val), key=photos.index) == list(photos)
     assert not {photo.group for photo in train if photo.group} & {photo.group for photo in val}
     assert {photo.label for photo in train} == {photo.label for photo in photos}
-    assert (train, val) == hold_out(photos, fraction, seed)
+    assert (train, val) == train_val_split(photos, fraction, seed)
 
 
 def test_groups_give_each_class_about_its_share() -> None:
@@ -55,7 +55,7 @@ def test_groups_give_each_class_about_its_share() -> None:
         for group in range(groups)
         for n in range(1 + group % 4)
     )
-    held = [hold_out(photos, 0.2, seed)[1] for seed in range(5)]
+    held = [train_val_split(photos, 0.2, seed)[1] for seed in range(5)]
     sizes = Counter(photo.label for photo in photos)
     for val in held:
         counts = Counter(photo.label for photo in val)
@@ -67,7 +67,7 @@ def test_a_class_of_large_groups_is_validated_on_too() -> None:
     photos = tuple(
         Photo(Path(f"{group}-{n}"), group % 2, f"g{group}") for group in range(4) for n in range(9)
     )
-    _, val = hold_out(photos, 0.1, 0)
+    _, val = train_val_split(photos, 0.1, 0)
     assert Counter(photo.label for photo in val) == {0: 9, 1: 9}
 
 

@@ -11,7 +11,7 @@ from huggingface_hub import constants
 from activitynet.doctor import machine, surroundings
 
 
-class Answers(http.server.BaseHTTPRequestHandler):
+class Outputs(http.server.BaseHTTPRequestHandler):
     status = 200
     seen: list[str | None]
 
@@ -26,22 +26,22 @@ class Answers(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Answers]]:
-    monkeypatch.setattr(Answers, "seen", [], raising=False)
-    with http.server.HTTPServer(("127.0.0.1", 0), Answers) as server:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Outputs]]:
+    monkeypatch.setattr(Outputs, "seen", [], raising=False)
+    with http.server.HTTPServer(("127.0.0.1", 0), Outputs) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setenv("HF_TOKEN", "hf_abcdefghijklmnop")
-        yield Answers
+        yield Outputs
         server.shutdown()
         thread.join()
 
 
 @pytest.mark.parametrize(("status", "said"), [(200, "yes"), (302, "leads elsewhere"), (503, "answers 503")])
 def test_the_hub_is_asked_once_without_a_token(
-    status: int, said: str, server: type[Answers], monkeypatch: pytest.MonkeyPatch
+    status: int, said: str, server: type[Outputs], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "status", status)
     told = surroundings.hub(offline=False)

@@ -23,6 +23,6 @@ def member(
         classes=classes,
         preprocess=Preprocess(size=(size, size), resize="squash"),
         temperature=temperature,
-        licence="apache-2.0",
+        license="apache-2.0",
     )
     return model, card

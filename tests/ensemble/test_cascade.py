@@ -37,7 +37,7 @@ def test_with_a_threshold_of_zero_only_the_first_is_asked(members: Members) -> N
     ensemble = Ensemble(members)
     cascade = Cascade(ensemble, Stages(threshold=0.0, temperatures=(2.0, 1.0, 1.0)))
     with torch.no_grad():
-        expected = (ensemble.ask(0, images()) / 2).log_softmax(dim=1)
+        expected = (ensemble.member_log_probs(0, images()) / 2).log_softmax(dim=1)
         torch.testing.assert_close(cascade(images()), expected)
     assert cascade.asked == [24, 0, 0]
 
@@ -46,7 +46,7 @@ def test_each_photo_is_decided_where_it_is_sure_enough(members: Members) -> None
     ensemble = Ensemble(members)
     temperatures = (1.5, 1.2, 0.9)
     with torch.no_grad():
-        answers = torch.stack([ensemble.ask(index, images()) for index in range(3)])
+        answers = torch.stack([ensemble.member_log_probs(index, images()) for index in range(3)])
         stages = [
             (ensemble.combine(answers[: index + 1]) / temperature).log_softmax(dim=1)
             for index, temperature in enumerate(temperatures)
@@ -66,7 +66,7 @@ def test_each_photo_is_decided_where_it_is_sure_enough(members: Members) -> None
 
 
 def planted(members: Members, count: int = 3000) -> tuple[Ensemble, np.ndarray, np.ndarray]:
-    """Answers of a fair first member and two good ones, and the labels."""
+    """Outputs of a fair first member and two good ones, and the labels."""
     draw = np.random.default_rng(0)
     labels = draw.integers(0, 4, count)
     hard = draw.random(count) < 0.3

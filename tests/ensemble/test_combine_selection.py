@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import minimize
 from sklearn.metrics import accuracy_score
 
-from activitynet.ensemble.combine import fit_weights, greedy_selection, what_each_adds
+from activitynet.ensemble.combine import fit_weights, greedy_selection, leave_one_out_gains
 from activitynet.errors import ModelError
 
 
@@ -70,7 +70,7 @@ def test_fitted_weights_are_where_a_general_solver_finds_them() -> None:
 
 def test_what_each_adds_is_what_is_lost_without_it() -> None:
     said, labels = candidates([2.0, 0.0, 0.0])
-    added = what_each_adds(said, [0.8, 0.2, 0.0], labels, accuracy)
+    added = leave_one_out_gains(said, [0.8, 0.2, 0.0], labels, accuracy)
     whole = mean_accuracy(said, np.array([0.8, 0.2, 0.0]), labels)
     assert added[0] == pytest.approx(whole - accuracy(labels, said[1].argmax(axis=1)))
     assert added[0] > 0.3

@@ -12,17 +12,17 @@ from torch import nn
 from activitynet import Classifier, create_model
 from activitynet.data.dataset import Photo
 from activitynet.errors import DataError, ModelError
-from activitynet.evaluation import Answers
+from activitynet.evaluation import Outputs
 from activitynet.evaluation.calibration import calibrated, fit_vector_scaling, fold_scaling
 
 
-def answers(count: int, *, factors: object = 1.0, offsets: object = 0.0, seed: int = 0) -> Answers:
+def answers(count: int, *, factors: object = 1.0, offsets: object = 0.0, seed: int = 0) -> Outputs:
     """Of a model whose logits would be right, had they not been scaled and shifted by class."""
     draw = np.random.default_rng(seed)
     logits = draw.normal(scale=2, size=(count, 4))
     odds = softmax(logits, axis=1)
     labels = (draw.random(count)[:, None] > odds.cumsum(axis=1)).sum(axis=1).clip(0, 3)
-    return Answers(
+    return Outputs(
         photos=tuple(Photo(Path(f"{index}.jpg"), int(label)) for index, label in enumerate(labels)),
         classes=("a", "b", "c", "d"),
         logits=((logits - np.asarray(offsets)) / np.asarray(factors)).astype(np.float32),
@@ -99,11 +99,11 @@ def test_what_was_fitted_is_saved_and_used(method: str, sample_data: Path, tmp_p
     torch.manual_seed(0)
     model = create_model("test_resnet_se", num_classes=len(classes))
     classifier = Classifier(model, classes, image_size=64)
-    before = classifier.answer(sample_data, workers=0)
+    before = classifier.collect_outputs(sample_data, workers=0)
     found = classifier.calibrate(sample_data, method=method, workers=0)  # type: ignore[arg-type]
     classifier.unknown_below = 0.9
     loaded = Classifier.load(classifier.save(tmp_path / "model"))
-    after = loaded.answer(sample_data, workers=0)
+    after = loaded.collect_outputs(sample_data, workers=0)
     assert loaded.temperature == found.temperature
     loss = [-a.log_probabilities[np.arange(40), a.labels].mean() for a in (before, after)]
     assert loss[1] < loss[0]

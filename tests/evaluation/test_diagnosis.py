@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from activitynet.data.dataset import Photo
-from activitynet.evaluation import Answers, score
+from activitynet.evaluation import Outputs, score
 from activitynet.evaluation.diagnosis import confusions, slices, top_losses
 
 
-def answered(labels: list[int], guesses: list[int], **facts: object) -> Answers:
-    """Answers of three classes; the model is the surer the later the photo comes."""
+def answered(labels: list[int], guesses: list[int], **facts: object) -> Outputs:
+    """Outputs of three classes; the model is the surer the later the photo comes."""
     count = len(labels)
     logits = np.zeros((count, 3), dtype=np.float32)
     logits[np.arange(count), guesses] = 1 + np.arange(count) / count
@@ -25,7 +25,7 @@ def answered(labels: list[int], guesses: list[int], **facts: object) -> Answers:
         )
         for at, label in enumerate(labels)
     )
-    return Answers(
+    return Outputs(
         photos=photos,
         classes=("a", "b", "c"),
         logits=logits,

@@ -14,7 +14,7 @@ from activitynet.data.audit import Audit, audit, cleaned
 from activitynet.data.dataset import Photo, PhotoData
 from activitynet.data.preprocess import Preprocess
 from activitynet.errors import DataError
-from activitynet.evaluation.label_errors import with_suspects
+from activitynet.evaluation.label_errors import with_label_issues
 from activitynet.weights import Card, save_weights
 
 CLASSES = ("rare", "reds", "greens", "blues")
@@ -34,7 +34,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
         preprocess=Preprocess(size=(64, 64), resize="squash"),
         metrics={},
         training_data="none",
-        licence="none",
+        license="none",
     )
     save_weights(folder, model, card)
     return folder
@@ -62,14 +62,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> PhotoData:
 
 @pytest.fixture(scope="module")
 def found(data: PhotoData, weights: Path) -> Audit:
-    return with_suspects(audit(data), data, weights)
+    return with_label_issues(audit(data), data, weights)
 
 
 def test_planted_errors_are_named_with_their_true_class(data: PhotoData, found: Audit) -> None:
-    suspects = [finding for finding in found.findings if finding.kind == "suspicious_label"]
-    named = {Path(finding.photos[0].path).stem: finding for finding in suspects}
+    label_issues = [finding for finding in found.findings if finding.kind == "suspicious_label"]
+    named = {Path(finding.photos[0].path).stem: finding for finding in label_issues}
     assert set(WRONG) <= set(named)
-    assert len(suspects) <= 4
+    assert len(label_issues) <= 4
     for name in WRONG:
         (photo,), suggestion = named[name].photos, named[name].suggestion
         assert suggestion is not None
@@ -78,9 +78,9 @@ def test_planted_errors_are_named_with_their_true_class(data: PhotoData, found: 
         assert photo.split == {"t": "train", "v": "val"}[name[0]]
         assert 0 <= suggestion.given_probability < suggestion.probability <= 1
         assert f"labelled {photo.label!r}, but rather {suggestion.label!r}" in named[name].message
-    leads = [s.suggestion.probability - s.suggestion.given_probability for s in suspects if s.suggestion]
+    leads = [s.suggestion.probability - s.suggestion.given_probability for s in label_issues if s.suggestion]
     assert leads == sorted(leads, reverse=True)
-    assert found.findings[: -len(suspects)] == audit(data).findings
+    assert found.findings[: -len(label_issues)] == audit(data).findings
     assert Audit.from_dict(found.to_dict()) == found
 
 
@@ -89,10 +89,10 @@ def test_suspects_stay_unless_asked_and_are_kept_to_score_on(data: PhotoData, fo
     kept = cleaned(data, found)
     assert set(data.train) - set(kept.train) == broken
     assert kept.val == data.val
-    dropped = cleaned(data, found, drop_suspects=True)
+    dropped = cleaned(data, found, drop_label_issues=True)
     gone = {photo.path.stem for photo in set(data.train) - set(dropped.train)}
     assert gone == {"broken"} | {
-        Path(path).stem for path in found.suspects() if Path(path).stem.startswith("t")
+        Path(path).stem for path in found.label_issues() if Path(path).stem.startswith("t")
     }
     assert "t3" in gone
     assert dropped.val == data.val
@@ -102,7 +102,7 @@ def test_a_rare_class_is_not_judged_and_named(
     data: PhotoData, weights: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "activitynet"):
-        found = with_suspects(audit(data), data, weights)
+        found = with_label_issues(audit(data), data, weights)
     assert "fewer than 5 groups of photos: rare" in caplog.text
     for finding in found.findings:
         if finding.suggestion is not None:
@@ -119,11 +119,11 @@ def test_the_duplicate_of_a_photo_does_not_vouch_for_its_label(
         copy.write_bytes(wrong.path.read_bytes())
         copies.append(Photo(copy, wrong.label))
     more = dataclasses.replace(data, train=(*data.train, *copies))
-    suspects = {Path(path).stem for path in with_suspects(audit(more), more, weights).suspects()}
-    assert {"t3", *(f"copy{index}" for index in range(6))} <= suspects
+    label_issues = {Path(path).stem for path in with_label_issues(audit(more), more, weights).label_issues()}
+    assert {"t3", *(f"copy{index}" for index in range(6))} <= label_issues
 
 
 def test_too_few_photos_are_refused(data: PhotoData, weights: Path) -> None:
     few = PhotoData(CLASSES, data.train[4:9], data.val[:3])
     with pytest.raises(DataError, match="5 groups each, and here 0 of 4 have"):
-        with_suspects(Audit(12, ()), few, weights)
+        with_label_issues(Audit(12, ()), few, weights)

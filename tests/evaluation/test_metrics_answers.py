@@ -14,7 +14,7 @@ from PIL import Image
 from activitynet import Classifier
 from activitynet.data.dataset import Photo
 from activitynet.data.open import open_data
-from activitynet.evaluation import ask
+from activitynet.evaluation import collect_outputs
 from activitynet.zoo import create_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on a machine of few cores
@@ -31,9 +31,9 @@ def weights(sample_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 def test_numbers_do_not_depend_on_batches_and_workers(weights: Path, sample_data: Path) -> None:
     classifier = Classifier.load(weights)
-    whole = classifier.answer(sample_data, batch_size=64, workers=0)
+    whole = classifier.collect_outputs(sample_data, batch_size=64, workers=0)
     for batch_size, workers in ((1, 0), (7, 2)):
-        parts = classifier.answer(sample_data, batch_size=batch_size, workers=workers)
+        parts = classifier.collect_outputs(sample_data, batch_size=batch_size, workers=workers)
         np.testing.assert_allclose(parts.logits, whole.logits, atol=1e-5)
         np.testing.assert_array_equal(parts.sizes, whole.sizes)
         np.testing.assert_array_equal(parts.brightness, whole.brightness)
@@ -60,16 +60,16 @@ def test_sizes_and_brightness_are_the_photos(tmp_path: Path) -> None:
         Image.new("RGB", size, (grey,) * 3).save(tmp_path / f"{name}.png")
     photos = [Photo(tmp_path / f"{name}.png", 0) for name in "abc"]
     classifier = Classifier(create_model("test_resnet_se", num_classes=2), ["x", "y"], image_size=64)
-    found = ask(classifier.model, photos, classifier.preprocess, ["x", "y"])
+    found = collect_outputs(classifier.model, photos, classifier.preprocess, ["x", "y"])
     assert found.sizes.tolist() == [[40, 20], [300, 200], [64, 64]]
     assert found.brightness == pytest.approx([0, 128 / 255, 1], abs=0.01)
 
 
 def test_temperature_never_changes_the_predicted_class(weights: Path, sample_data: Path) -> None:
     classifier = Classifier.load(weights)
-    before = classifier.answer(sample_data, workers=0)
+    before = classifier.collect_outputs(sample_data, workers=0)
     classifier.temperature = 17.0
-    after = classifier.answer(sample_data, workers=0)
+    after = classifier.collect_outputs(sample_data, workers=0)
     np.testing.assert_array_equal(before.guesses, after.guesses)
     np.testing.assert_array_equal(after.log_probabilities.argmax(axis=1), after.guesses)
     assert np.exp(after.log_probabilities).max() < np.exp(before.log_probabilities).max()

@@ -12,7 +12,7 @@ from PIL import Image
 
 from activitynet.data.dataset import Photo, SkippedPhoto
 from activitynet.errors import DataError
-from activitynet.evaluation import Answers
+from activitynet.evaluation import Outputs
 from activitynet.evaluation.metrics import PER_CLASS
 from activitynet.evaluation.report import (
     MEASURES,
@@ -27,7 +27,7 @@ EVIL = "<script>alert(1)</script>"
 
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> Answers:
+def answers(tmp_path_factory: pytest.TempPathFactory) -> Outputs:
     """Of a model that is right about four photos of five; class and file names are hostile."""
     folder = tmp_path_factory.mktemp("photos")
     draw = np.random.default_rng(0)
@@ -39,7 +39,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Answers:
         path = folder / f"{at}{EVIL.replace('/', '∕')}\udcff.png"
         Image.new("RGB", (60, 40), (80 * label, 2 * at, 90)).save(path)
         photos.append(Photo(path, label, group=str(at // 2), source=f"{EVIL}{at % 2}"))
-    return Answers(
+    return Outputs(
         photos=tuple(photos),
         classes=(EVIL, "b & c", "d"),
         logits=logits,
@@ -51,7 +51,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Answers:
 
 
 @pytest.fixture(scope="module")
-def written(answers: Answers, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def written(answers: Outputs, tmp_path_factory: pytest.TempPathFactory) -> Path:
     report = make_report(answers, name=f"m{EVIL}", unknown_below=0.4, resamples=50)
     return write_report(tmp_path_factory.mktemp("run") / "report", report).parent
 
@@ -68,7 +68,7 @@ def test_the_page_is_one_file_in_which_names_stay_text(written: Path) -> None:
     assert page.count('scope="row"') > 20
 
 
-def test_the_twin_says_what_the_page_says(written: Path, answers: Answers) -> None:
+def test_the_twin_says_what_the_page_says(written: Path, answers: Outputs) -> None:
     told = json.loads((written / "report.json").read_text("utf-8"))
     page = (written / "report.html").read_text("utf-8")
     assert set(told["measures"]) == set(MEASURES) - {"top_3", "top_5"}  # of three classes
@@ -86,7 +86,7 @@ def test_the_twin_says_what_the_page_says(written: Path, answers: Answers) -> No
 
 
 def test_a_photo_that_has_been_removed_since_is_told_without_its_picture(
-    answers: Answers, tmp_path: Path
+    answers: Outputs, tmp_path: Path
 ) -> None:
     gone = tuple(dataclasses.replace(photo, path=tmp_path / photo.path.name) for photo in answers.photos)
     page = write_report(
@@ -95,7 +95,7 @@ def test_a_photo_that_has_been_removed_since_is_told_without_its_picture(
     assert "data:image/jpeg" not in page.read_text("utf-8")
 
 
-def test_runs_side_by_side(written: Path, answers: Answers, tmp_path: Path) -> None:
+def test_runs_side_by_side(written: Path, answers: Outputs, tmp_path: Path) -> None:
     worse = dataclasses.replace(answers, logits=np.roll(answers.logits, 1, axis=1))
     write_report(tmp_path / "worse", make_report(worse, name="w", resamples=50))
     reports = [read_report(written.parent), read_report(tmp_path / "worse")]  # a run, and a report

@@ -54,7 +54,7 @@ def _whole() -> tuple[dict[str, Any], dict[str, Any], bytes]:
         temperature=1.5,
         metrics={"val": {"macro_f1": 0.5, "per_class": {"walking": None}}},
         training_data="drawn photos",
-        licence="apache-2.0",
+        license="apache-2.0",
     )
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(parent) / "model"
@@ -153,7 +153,7 @@ def _ensemble() -> dict[str, Any]:
         temperature=1.5,
         cascade=Stages(threshold=0.9, temperatures=(1.5, 0.9)),
         metrics={"val": {"macro_f1": 0.5}},
-        licence="apache-2.0",
+        license="apache-2.0",
     )
     values: dict[str, Any] = json.loads(card.to_json())
     return values

@@ -137,12 +137,12 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     from activitynet.inference import engines
     from activitynet.training import fit
 
-    settle = learner.settle_recipe
+    settle = learner.resolve_recipe
 
     def one_epoch(*arguments: Any, **options: Any) -> Recipe:
         return settle(*arguments, **options).override({"epochs": 1, "batch_size": 4, "checkpoint.epochs": []})
 
-    monkeypatch.setattr(learner, "settle_recipe", one_epoch)
+    monkeypatch.setattr(learner, "resolve_recipe", one_epoch)
     monkeypatch.setattr(engines, "network_graph", _remembered)
     monkeypatch.setattr(learner, "default_workers", lambda: 0)
     for plot in ("plot_learning_curves", "plot_per_class_f1", "plot_confusion"):

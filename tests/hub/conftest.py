@@ -34,7 +34,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
         preprocess=Preprocess(size=(64, 64), resize="squash"),
         temperature=1.5,
         training_data="drawings",
-        licence="cc0-1.0",
+        license="cc0-1.0",
     )
     save_weights(folder, create_model(name, num_classes=3), card)
     return folder

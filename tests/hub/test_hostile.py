@@ -41,7 +41,7 @@ def ensemble_of(members: Any) -> bytes:
         share = {"weight": 1 / max(1, len(members)), "sha256": "0" * 64}
         members = [{**share, **member} if isinstance(member, dict) else member for member in members]
     card = {"members": members, "classes": ["a", "b"], "average": "logits", "temperature": 1.0}
-    others = {"cascade": None, "metrics": {}, "training_data": "", "licence": "", "library_version": "1"}
+    others = {"cascade": None, "metrics": {}, "training_data": "", "license": "", "library_version": "1"}
     return json.dumps({**card, **others, "ensemble_version": 1}).encode()
 
 

@@ -32,7 +32,7 @@ def entry(held: dict[str, bytes], commit: str, /, **fields: Any) -> dict[str, An
         },
         "classes": ["walking", "running", "бег"],
         "metrics": {"macro_f1": 0.5},
-        "licence": "cc0-1.0",
+        "license": "cc0-1.0",
     } | fields
 
 
@@ -169,7 +169,7 @@ def test_a_tag_will_do_for_the_hashes_hold(
         ({"files": []}, "needs files"),
         ({"classes": ["a", "a"]}, "name their classes, each once"),
         ({"classes": []}, "name their classes, each once"),
-        ({"licence": ""}, "a licence"),
+        ({"license": ""}, "a license"),
         ({"metrics": 1}, "metrics"),
         ({"url": "x"}, "unknown field 'url'"),
     ],

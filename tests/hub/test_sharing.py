@@ -94,7 +94,7 @@ def test_scores_make_the_card_and_the_page(server: Loopback, weights: Path, tmp_
 
     classifier = Classifier.load(weights)
     scores = score([0, 1, 2, 1], [0, 1, 1, 1], classifier.classes or ())
-    source = classifier.push_to_hub(REPOSITORY, scores=scores, licence="mit")
+    source = classifier.push_to_hub(REPOSITORY, scores=scores, license="mit")
     held = server.repositories[REPOSITORY].commits[source.partition("@")[2]]
     assert held["confusion_matrix.png"].startswith(b"\x89PNG")
     page = held["README.md"].decode()
@@ -166,7 +166,7 @@ def test_an_ensemble_is_pushed_with_its_scores(
 
     ensemble = Ensemble([load_weights(weights)] * 2, weights=[1, 2], temperature=1.3)
     scores = score([0, 1, 2, 1], [0, 1, 1, 1], ensemble.classes)
-    source = ensemble.push_to_hub(REPOSITORY, scores=scores, licence="mit", message="both")
+    source = ensemble.push_to_hub(REPOSITORY, scores=scores, license="mit", message="both")
     held = server.repositories[REPOSITORY].commits[source.partition("@")[2]]
     assert held["confusion_matrix.png"].startswith(b"\x89PNG")
     page = held["README.md"].decode()
@@ -174,7 +174,7 @@ def test_an_ensemble_is_pushed_with_its_scores(
         assert text in page
     assert "| 1 | running | 0.6667 | 1 | 0.8 | 2 |" in page
     found = load_ensemble(source)
-    assert (found.licence, found.training_data, found.temperature) == ("mit", "drawings", 1.3)
+    assert (found.license, found.training_data, found.temperature) == ("mit", "drawings", 1.3)
     images = torch.ones(SMALL)
     with torch.no_grad():
         assert torch.equal(found(images), ensemble(images))

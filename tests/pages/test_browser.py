@@ -15,7 +15,7 @@ from PIL import Image
 from activitynet.data.audit import Audit, AuditedPhoto, Finding, Suggestion
 from activitynet.data.audit_report import write_report as write_audit
 from activitynet.data.dataset import Photo, SkippedPhoto
-from activitynet.evaluation import Answers
+from activitynet.evaluation import Outputs
 from activitynet.evaluation.report import (
     comparison_table,
     make_report,
@@ -53,7 +53,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     path = folder / f"{NAME}.png"
     Image.new("RGB", (300, 200), (200, 90, 40)).save(path)
     photos = tuple(Photo(path, int(label), source=f"{EVIL}{at % 3}") for at, label in enumerate(labels))
-    answers = Answers(
+    answers = Outputs(
         photos=photos,
         classes=(EVIL, "conditioning exercise", "x" * 60, "d", "e", "f"),
         logits=logits,

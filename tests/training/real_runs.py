@@ -31,7 +31,7 @@ from activitynet.training.checkpoint import read_checkpoint
 SETTINGS: dict[str, Any] = {
     "epochs": 3,
     "batch_size": 8,
-    "accumulate": 2,
+    "grad_accum_steps": 2,
     "resolution_start": 0.5,
     "drop_path_rate": 0.1,
     "sampler": "sqrt",

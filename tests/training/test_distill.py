@@ -14,7 +14,7 @@ from activitynet.data.augmented import AugmentedPhotos
 from activitynet.data.dataset import Photo
 from activitynet.data.preprocess import Preprocess
 from activitynet.errors import TrainingError, WeightsError
-from activitynet.training.distill import Teachers, _directions, load_teachers, unlikeness
+from activitynet.training.distill import Teachers, _directions, distance_loss, load_teachers
 from activitynet.training.recipe import Distill
 from activitynet.weights import (
     Card,
@@ -100,7 +100,7 @@ def test_features_add_their_unlikeness_by_their_weight_and_the_teachers_share(
     for name in names:
         model = load_weights(name)[0]
         taught.append(model.forward_head(model.forward_features(images), pre_logits=True))  # type: ignore[operator]
-    added = 3 * share * sum(unlikeness(features, each) for each in taught)
+    added = 3 * share * sum(distance_loss(features, each) for each in taught)
     alone = load(*names).loss(images, logits)
     torch.testing.assert_close(teachers.loss(images, logits, features), alone + added)
     torch.testing.assert_close(load(*names).loss(images, logits, features), alone)
@@ -111,13 +111,13 @@ def test_features_add_their_unlikeness_by_their_weight_and_the_teachers_share(
 def test_unlikeness_is_one_less_the_mean_correlation(own: int, taught: int) -> None:
     torch.manual_seed(0)
     features, other = torch.rand(32, own), torch.rand(32, taught)
-    found = unlikeness(features, other)
+    found = distance_loss(features, other)
     assert found.shape == (32,)
     aims = other @ checked_directions(taught, own)
     correlations = [np.corrcoef(features[:, i], aims[:, i])[0, 1] for i in range(own)]
     assert found.mean().item() == pytest.approx(1 - np.mean(correlations), abs=1e-3)
-    assert unlikeness(3 * aims + 2, other).mean().item() == pytest.approx(0, abs=3e-3)
-    assert unlikeness(-aims, other).mean().item() == pytest.approx(2, abs=3e-3)
+    assert distance_loss(3 * aims + 2, other).mean().item() == pytest.approx(0, abs=3e-3)
+    assert distance_loss(-aims, other).mean().item() == pytest.approx(2, abs=3e-3)
 
 
 def checked_directions(taught: int, own: int) -> torch.Tensor:
@@ -135,7 +135,7 @@ def test_learning_makes_features_alike() -> None:
     losses = []
     for _ in range(200):
         optimizer.zero_grad()
-        loss = unlikeness(student(images), taught).mean()
+        loss = distance_loss(student(images), taught).mean()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
@@ -146,7 +146,7 @@ def test_learning_makes_features_alike() -> None:
 @pytest.mark.parametrize("photos", [1, 2])
 def test_features_of_few_or_equal_photos_keep_the_loss_and_its_slope_finite(photos: int) -> None:
     features = torch.ones(photos, 4, requires_grad=True)
-    loss = unlikeness(features, torch.ones(photos, 6))
+    loss = distance_loss(features, torch.ones(photos, 6))
     loss.sum().backward()
     assert loss.isfinite().all()
     assert features.grad is not None

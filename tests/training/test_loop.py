@@ -92,7 +92,7 @@ def assert_same_states(one: Path, other: Path) -> None:
 def test_resumed_is_the_uninterrupted_run_to_the_bit(
     photos: list[Photo], tmp_path: Path, average: str, anchor: float
 ) -> None:
-    recipe = RECIPE.override(average__name=average, average__anchor=anchor, accumulate=2)
+    recipe = RECIPE.override(average__name=average, average__anchor=anchor, grad_accum_steps=2)
     whole, result = fit(photos, recipe, run=RunFolder(tmp_path / "whole"))
     cut = RunFolder(tmp_path / "cut")
     # In the first epoch, at the end of one, in the middle of the second, and before the last one's end.
@@ -136,13 +136,13 @@ def test_the_parts_of_a_step_are_one_batch(photos: list[Photo]) -> None:
     options = {"architecture": "test_resnet_se", "drop_path_rate": 0.0}
     start, _ = fit(photos, recipe.override(epochs=0), **options)  # type: ignore[arg-type]
     whole, _ = fit(photos, recipe, **options)  # type: ignore[arg-type]
-    parts, _ = fit(photos, recipe.override(accumulate=2), **options)  # type: ignore[arg-type]
+    parts, _ = fit(photos, recipe.override(grad_accum_steps=2), **options)  # type: ignore[arg-type]
     moved = {name: tensor - start.state_dict()[name] for name, tensor in whole.state_dict().items()}
     apart = {name: tensor - whole.state_dict()[name] for name, tensor in parts.state_dict().items()}
     distances = [torch.cat([change.flatten() for change in each.values()]).norm() for each in (moved, apart)]
     assert distances[1] < 0.01 * distances[0]
     with pytest.raises(TrainingError, match="that 3 divides"):
-        fit(photos, recipe.override(accumulate=3))
+        fit(photos, recipe.override(grad_accum_steps=3))
 
 
 def test_mixing_ends_where_the_recipe_says(photos: list[Photo]) -> None:

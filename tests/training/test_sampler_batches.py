@@ -17,20 +17,23 @@ def dealt(monkeypatch: pytest.MonkeyPatch, rank: int, count: int, **changes: obj
     return EpochBatches(LABELS, Recipe(batch_size=12).override(changes), seed=3)
 
 
-@pytest.mark.parametrize(("count", "accumulate"), [(1, 1), (1, 3), (2, 1), (2, 2), (3, 2)])
+@pytest.mark.parametrize(("count", "grad_accum_steps"), [(1, 1), (1, 3), (2, 1), (2, 2), (3, 2)])
 def test_the_photos_of_a_step_do_not_depend_on_who_shares_them(
-    monkeypatch: pytest.MonkeyPatch, count: int, accumulate: int
+    monkeypatch: pytest.MonkeyPatch, count: int, grad_accum_steps: int
 ) -> None:
     alone = list(dealt(monkeypatch, 0, 1))
-    shares = [list(dealt(monkeypatch, rank, count, accumulate=accumulate)) for rank in range(count)]
+    shares = [
+        list(dealt(monkeypatch, rank, count, grad_accum_steps=grad_accum_steps)) for rank in range(count)
+    ]
     for step, photos in enumerate(alone):
-        parts = [share[step * accumulate + part] for part in range(accumulate) for share in shares]
+        first = step * grad_accum_steps
+        parts = [share[first + part] for part in range(grad_accum_steps) for share in shares]
         assert [photo for part in parts for photo in part] == photos
 
 
 @pytest.mark.parametrize("done", [0, 1, 4])
 def test_an_epoch_goes_on_where_it_was_left(monkeypatch: pytest.MonkeyPatch, done: int) -> None:
-    batches = dealt(monkeypatch, 0, 1, accumulate=2)
+    batches = dealt(monkeypatch, 0, 1, grad_accum_steps=2)
     batches.begin(epoch=5, done=0)
     whole = list(batches)
     batches.begin(epoch=5, done=done)
@@ -42,10 +45,10 @@ def test_an_epoch_goes_on_where_it_was_left(monkeypatch: pytest.MonkeyPatch, don
 
 def test_batches_that_cannot_be_dealt_out_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TrainingError, match=r"a batch of 12 .* that 10 divides"):
-        dealt(monkeypatch, 0, 2, accumulate=5)
+        dealt(monkeypatch, 0, 2, grad_accum_steps=5)
     with pytest.raises(TrainingError, match="50 photos are too few"):
-        dealt(monkeypatch, 0, 1, accumulate=60, batch_size=60)
-    few = dealt(monkeypatch, 0, 2, accumulate=2, batch_size=400)
+        dealt(monkeypatch, 0, 1, grad_accum_steps=60, batch_size=60)
+    few = dealt(monkeypatch, 0, 2, grad_accum_steps=2, batch_size=400)
     assert (few.batch_size, few.steps) == (48, 1)
 
 

@@ -19,7 +19,7 @@ from activitynet.training.tune import LearningRates, _steepest, find_learning_ra
 
 RECIPE = Recipe(
     batch_size=12,
-    accumulate=2,
+    grad_accum_steps=2,
     drop_rate=0.1,
     optimizer=Optimizer(layer_decay=0.9),
     augment=Augment(color=0.3),

@@ -17,9 +17,9 @@ from activitynet.training.tune import (
     SAFETY,
     _live_bytes,
     _standing_bytes,
-    auto_accumulate,
+    auto_grad_accum_steps,
     free_memory,
-    largest_part,
+    largest_micro_batch,
 )
 
 NAMES = ["test_efficientnet_se", "test_resnet_se"]
@@ -60,20 +60,20 @@ def test_the_estimate_brackets_what_is_kept_for_the_way_back(name: str, images: 
     standing = _standing_bytes(make_model(name))
     for share, fits in ((0.9, False), (2.2, True)):
         limit = int((standing + share * measured) * SAFETY["cpu"])
-        assert (largest_part(make_model(name), SIZE, limit=limit) >= images) == fits
+        assert (largest_micro_batch(make_model(name), SIZE, limit=limit) >= images) == fits
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_the_peak_of_a_bigger_pass_is_told_from_two_small_ones(checkpointing: bool) -> None:
     model = make_model()
     limit = limit_for(model, 11, grad_checkpointing=checkpointing)
-    assert largest_part(model, SIZE, limit=limit, grad_checkpointing=checkpointing) == 11
-    assert largest_part(model, SIZE, limit=limit - 128, grad_checkpointing=checkpointing) == 10
+    assert largest_micro_batch(model, SIZE, limit=limit, grad_checkpointing=checkpointing) == 11
+    assert largest_micro_batch(model, SIZE, limit=limit - 128, grad_checkpointing=checkpointing) == 10
 
 
 def test_more_memory_takes_more_images() -> None:
     model = make_model()
-    sizes = [largest_part(model, SIZE, limit=limit * MIB) for limit in (0, 2, 8, 32, 128, 512)]
+    sizes = [largest_micro_batch(model, SIZE, limit=limit * MIB) for limit in (0, 2, 8, 32, 128, 512)]
     assert sizes[0] == 0
     assert sizes == sorted(sizes)
     assert 3 < sizes[-1] / sizes[-2] < 5
@@ -81,12 +81,12 @@ def test_more_memory_takes_more_images() -> None:
 
 def test_what_saves_memory_lets_more_fit() -> None:
     model, limit = make_model(), 100 * MIB
-    plain = largest_part(model, SIZE, limit=limit)
-    assert largest_part(model, SIZE, limit=limit, grad_checkpointing=True) > plain
-    assert largest_part(model, SIZE, limit=limit, bf16=True) > plain
-    assert largest_part(model, (32, 32), limit=limit) > 2 * plain
+    plain = largest_micro_batch(model, SIZE, limit=limit)
+    assert largest_micro_batch(model, SIZE, limit=limit, grad_checkpointing=True) > plain
+    assert largest_micro_batch(model, SIZE, limit=limit, bf16=True) > plain
+    assert largest_micro_batch(model, (32, 32), limit=limit) > 2 * plain
     freeze(model, 0.7)
-    assert largest_part(model, SIZE, limit=limit) > plain
+    assert largest_micro_batch(model, SIZE, limit=limit) > plain
 
 
 def test_the_model_and_the_callers_randomness_stay_as_they_were() -> None:
@@ -94,7 +94,9 @@ def test_the_model_and_the_callers_randomness_stay_as_they_were() -> None:
     model.get_classifier().weight.requires_grad_(False)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     generator = torch.get_rng_state()
-    auto_accumulate(model, SIZE, Recipe(batch_size=8, freeze=0.5, grad_checkpointing=True), limit=500 * MIB)
+    auto_grad_accum_steps(
+        model, SIZE, Recipe(batch_size=8, freeze=0.5, grad_checkpointing=True), limit=500 * MIB
+    )
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
     assert [n for n, p in model.named_parameters() if not p.requires_grad] == ["classifier.weight"]
@@ -110,34 +112,36 @@ def test_the_model_and_the_callers_randomness_stay_as_they_were() -> None:
 def test_a_batch_is_dealt_out_in_the_fewest_parts_that_fit(
     most: int, alone: int, in_two: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tune, "largest_part", lambda *_, **__: most)
-    assert auto_accumulate(make_model(), SIZE, Recipe(batch_size=24)) == alone
+    monkeypatch.setattr(tune, "largest_micro_batch", lambda *_, **__: most)
+    assert auto_grad_accum_steps(make_model(), SIZE, Recipe(batch_size=24)) == alone
     monkeypatch.setattr(distributed, "count", lambda: 2)  # each process computes twelve
-    assert auto_accumulate(make_model(), SIZE, Recipe(batch_size=24)) == in_two
+    assert auto_grad_accum_steps(make_model(), SIZE, Recipe(batch_size=24)) == in_two
 
 
 def test_what_the_recipe_does_is_what_has_to_fit() -> None:
     model, recipe = make_model(), Recipe(batch_size=24, precision="fp32")
     limit = limit_for(model, 24)
-    assert auto_accumulate(model, SIZE, recipe, limit=limit) == 1
-    assert auto_accumulate(model, SIZE, recipe, limit=limit - 128) == 2
-    assert auto_accumulate(model, SIZE, recipe.override(grad_checkpointing=True), limit=limit - 128) == 1
-    assert auto_accumulate(model, SIZE, recipe.override(freeze=0.7), limit=limit - 128) == 1
-    large = auto_accumulate(model, SIZE, recipe.override(resolution=2.0), limit=limit)
+    assert auto_grad_accum_steps(model, SIZE, recipe, limit=limit) == 1
+    assert auto_grad_accum_steps(model, SIZE, recipe, limit=limit - 128) == 2
+    assert (
+        auto_grad_accum_steps(model, SIZE, recipe.override(grad_checkpointing=True), limit=limit - 128) == 1
+    )
+    assert auto_grad_accum_steps(model, SIZE, recipe.override(freeze=0.7), limit=limit - 128) == 1
+    large = auto_grad_accum_steps(model, SIZE, recipe.override(resolution=2.0), limit=limit)
     growing = recipe.override(resolution=2.0, resolution_start=0.5)
-    assert auto_accumulate(model, SIZE, growing, limit=limit) == large > 2
+    assert auto_grad_accum_steps(model, SIZE, growing, limit=limit) == large > 2
 
 
 def test_too_little_memory_for_one_image_is_said_so() -> None:
     with pytest.raises(TrainingError, match="not even one image of 64 x 64 pixels"):
-        auto_accumulate(make_model(), SIZE, Recipe(), limit=MIB)
+        auto_grad_accum_steps(make_model(), SIZE, Recipe(), limit=MIB)
 
 
 def test_a_model_without_checkpointing_is_named() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64 * 64, 3))
-    assert largest_part(model, SIZE, limit=100 * MIB) > 100
+    assert largest_micro_batch(model, SIZE, limit=100 * MIB) > 100
     with pytest.raises(TrainingError, match="Sequential cannot compute its activations again"):
-        largest_part(model, SIZE, limit=100 * MIB, grad_checkpointing=True)
+        largest_micro_batch(model, SIZE, limit=100 * MIB, grad_checkpointing=True)
 
 
 def linux(root: Path, available: int, groups: str) -> Path:
@@ -177,4 +181,4 @@ def test_free_memory_of_this_machine_or_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="'meta'"):
         free_memory(torch.device("meta"))
     if Path("/proc/meminfo").exists():
-        assert largest_part(make_model(), SIZE) > 0
+        assert largest_micro_batch(make_model(), SIZE) > 0

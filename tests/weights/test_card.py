@@ -23,7 +23,7 @@ CARD = Card(
     temperature=1.25,
     metrics={"val": {"macro_f1": 0.81, "photos": 1914, "per_class": {"walking": None}}},
     training_data="drawn photos",
-    licence="apache-2.0",
+    license="apache-2.0",
     library_version="0.1.0",
     sha256="ab" * 32,
 )
@@ -47,7 +47,7 @@ cards = st.builds(
     metrics=st.dictionaries(st.text(), plain, max_size=3),
     training_data=st.text(),
     skipped=st.dictionaries(st.sampled_from(["train", "val", "test"]), st.integers(1)),
-    licence=st.text(),
+    license=st.text(),
     recipe=st.dictionaries(st.text(), plain, max_size=3),
     sha256=st.just("") | st.text("0123456789abcdef", min_size=64, max_size=64),
 )
@@ -133,7 +133,7 @@ def test_a_missing_field_is_named(field: str) -> None:
         ({"model_args": [1]}, "'model_args' must be a mapping"),
         ({"metrics": None}, "'metrics' must be a mapping"),
         ({"training_data": None}, "'training_data' must be a text"),
-        ({"licence": 1}, "'licence' must be a text"),
+        ({"license": 1}, "'license' must be a text"),
         ({"library_version": 1}, "'library_version' must be a text"),
         ({"sha256": "AB" * 32}, "'sha256' must be 64 hexadecimal digits"),
         ({"sha256": "ab" * 31}, "'sha256' must be 64 hexadecimal digits"),
@@ -168,7 +168,7 @@ def test_bad_values_are_named(change: dict[str, Any], named: str) -> None:
         (CARD.to_json().replace("0.81", "1e999"), "'metrics'"),
         (CARD.to_json().replace("1.25", "9" * 5000), "card"),
         (
-            CARD.to_json().replace('"licence"', '"architecture": "other", "licence"'),
+            CARD.to_json().replace('"license"', '"architecture": "other", "license"'),
             "'architecture' is there twice",
         ),
         (CARD.to_json().replace('"photos"', '"macro_f1"'), "'macro_f1' is there twice"),
@@ -178,7 +178,7 @@ def test_bad_values_are_named(change: dict[str, Any], named: str) -> None:
             "resize must be one of",
         ),
         (CARD.to_json().replace("0.229", "[" * 900 + "]" * 900), "std must be three numbers"),
-        (CARD.to_json().replace('"licence"', '"' + "licence" * 99_999 + '"'), "has no field 'licence"),
+        (CARD.to_json().replace('"license"', '"' + "license" * 99_999 + '"'), "has no field 'license"),
         (CARD.to_json().replace('"size"', '"size\\n\\u001b\\u2028"'), "has no field 'size"),
     ],
 )

@@ -111,7 +111,7 @@ def test_its_tensors_are_finite_halves() -> None:
 def test_its_cards_tell_what_it_is(ensemble: Ensemble) -> None:
     for card in (ensemble.card(), *ensemble.cards):
         assert "Too few to learn: religious activities (3), volunteer activities (0)" in card.training_data
-        assert "research" in card.licence
+        assert "research" in card.license
     for path in FOLDER.glob("*/config.json"):
         card = read_card(path.parent)
         least, most = (0.70, 0.04) if card.architecture == SCRATCH else (0.84, 0.03)

@@ -46,7 +46,7 @@ def test_its_card_tells_what_it_is() -> None:
     assert card.metrics["macro_f1"] >= 0.84
     assert card.metrics["calibration"]["ece_held_out"] <= 0.03
     assert "Too few to learn: religious activities (3), volunteer activities (0)" in card.training_data
-    assert "research" in card.licence
+    assert "research" in card.license
 
 
 @pytest.mark.parametrize("form", ["weights", "onnx", "openvino"])

@@ -27,7 +27,7 @@ def card(**fields: object) -> Card:
 
 
 def test_the_page_says_what_the_card_says() -> None:
-    page = model_page(card(training_data="drawings", licence="MIT"))
+    page = model_page(card(training_data="drawings", license="MIT"))
     for text in (
         "| 0 | walking |",
         "| 1 | running |",
@@ -53,15 +53,15 @@ def test_photos_that_were_left_out_are_counted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("licence", "expected", "name"),
+    ("license", "expected", "name"),
     [
         ("", "unknown", None),
         ("Apache-2.0", "apache-2.0", None),
         ("my own: terms\n---\nlicense: mit", "other", "my own: terms\n---\nlicense: mit"),
     ],
 )
-def test_the_hub_reads_the_front_matter(licence: str, expected: str, name: str | None) -> None:
-    data = ModelCard(model_page(card(licence=licence))).data
+def test_the_hub_reads_the_front_matter(license: str, expected: str, name: str | None) -> None:
+    data = ModelCard(model_page(card(license=license))).data
     assert data.license == expected
     assert data.get("license_name") == name
     assert data.library_name == "activitynet"
@@ -73,7 +73,7 @@ def test_texts_of_a_card_stay_texts() -> None:
         card(
             classes=(HOSTILE, "plain"),
             training_data=HOSTILE,
-            licence=HOSTILE,
+            license=HOSTILE,
             metrics={HOSTILE: HOSTILE},
             architecture=HOSTILE,
         )

@@ -43,10 +43,10 @@ def audit(
         ),
     ] = None,
     image_size: options.ImageSize = None,
-    drop_suspects: Annotated[
+    drop_label_issues: Annotated[
         bool,
         typer.Option(
-            "--drop-suspects", help="Leave training photos with suspicious labels out of --fix, too."
+            "--drop-label-issues", help="Leave training photos with suspicious labels out of --fix, too."
         ),
     ] = False,
     workers: Annotated[int, typer.Option(min=1, help="Threads or processes that read photos.")] = 2,
@@ -63,22 +63,22 @@ def audit(
     for option, path, suffix in (("--report", report, ".html"), ("--fix", fix, ".csv")):
         if path is not None and path.suffix.lower() != suffix:
             raise typer.BadParameter(f"{option} takes a file that ends in {suffix}.")
-    if drop_suspects and (labels is None or fix is None):
-        raise typer.BadParameter("--drop-suspects needs --labels and --fix.")
+    if drop_label_issues and (labels is None or fix is None):
+        raise typer.BadParameter("--drop-label-issues needs --labels and --fix.")
     if fix is not None and fix.resolve() == data.resolve():
         raise typer.BadParameter("--fix writes another table than DATA.")
     opened = open_data(data)
     found = run_audit(opened, workers=workers)
     if labels is not None:
-        from activitynet.evaluation.label_errors import with_suspects  # noqa: PLC0415  needs torch, unlike the rest
+        from activitynet.evaluation.label_errors import with_label_issues  # noqa: PLC0415  needs torch, unlike the rest
 
-        found = with_suspects(found, opened, labels, image_size=image_size, workers=workers)
+        found = with_label_issues(found, opened, labels, image_size=image_size, workers=workers)
     if report is not None:
         write_report(report, found)
         write_json(report.with_suffix(".json"), readable(found.to_dict()))
     if fix is not None:
-        fixed = cleaned(opened, found, drop_suspects=drop_suspects)
-        write_split(fix, fixed, suspects=found.suspects() if labels is not None else None)
+        fixed = cleaned(opened, found, drop_label_issues=drop_label_issues)
+        write_split(fix, fixed, label_issues=found.label_issues() if labels is not None else None)
     if as_json:
         print_json(found.to_dict())
     else:

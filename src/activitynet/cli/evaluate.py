@@ -42,8 +42,8 @@ def evaluate(
 
     predictor = options.load_predictor(weights, engine=engine, cascade=cascade)
     photos = options.open_for(predictor, data, group_duplicates=group_duplicates)
-    answers = predictor.answer(photos, split=split, skip_bad=skip_bad, tta=tta or None)
-    if not distributed.is_main():
+    answers = predictor.collect_outputs(photos, split=split, skip_bad=skip_bad, tta=tta or None)
+    if not distributed.is_main_process():
         return
     scores = answers.scores()
     if report is not None:
@@ -133,7 +133,7 @@ def calibrate(
     found = classifier.calibrate(
         data, split=split, method=method, risk=risk, workers=workers, skip_bad=skip_bad
     )
-    if not distributed.is_main():
+    if not distributed.is_main_process():
         return
     classifier.save(to)
     if as_json:

@@ -249,9 +249,9 @@ def weights(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")]
         Column("size", width=10, justify="right"),
         Column("here", width=6),
         Column("from", ratio=3, overflow="fold"),
-        Column("licence", ratio=1, overflow="fold"),
+        Column("license", ratio=1, overflow="fold"),
     )
     for entry in known:
         here = "yes" if entry.cached else "no"
         size = f"{entry.size / 1e6:,.1f} MB"
-        printer.row(entry.name, str(entry.classes or "–"), size, here, entry.source, entry.licence or "–")
+        printer.row(entry.name, str(entry.classes or "–"), size, here, entry.source, entry.license or "–")

@@ -294,8 +294,10 @@ def open_for(predictor: Predictor, data: Path, *, group_duplicates: bool) -> Pat
     from activitynet.inference import best_device  # noqa: PLC0415
     from activitynet.runtime import distributed  # noqa: PLC0415  --help needs no torch
 
-    distributed.join(best_device())
-    return distributed.from_main(lambda: open_data(data, classes=predictor.classes, group_duplicates=True))
+    distributed.initialize(best_device())
+    return distributed.broadcast_from_main(
+        lambda: open_data(data, classes=predictor.classes, group_duplicates=True)
+    )
 
 
 def read_settings(settings: list[str] | None) -> dict[str, Any]:

@@ -107,7 +107,7 @@ class Audit:
         found = Counter(finding.kind for finding in self.findings)
         return {kind: found[kind] for kind in KINDS if found[kind]}
 
-    def suspects(self) -> dict[str, str]:
+    def label_issues(self) -> dict[str, str]:
         """Return the labels that are more probable than photos' own, by their paths."""
         return {
             finding.photos[0].path: finding.suggestion.label
@@ -325,7 +325,7 @@ def audit(data: PhotoData, *, workers: int = 2) -> Audit:
     return Audit(len(entries), tuple(sorted(findings, key=lambda found: KINDS.index(found.kind))))
 
 
-def cleaned(data: PhotoData, found: Audit, *, drop_suspects: bool = False) -> PhotoData:
+def cleaned(data: PhotoData, found: Audit, *, drop_label_issues: bool = False) -> PhotoData:
     """Return a data set without its broken photos and without duplicates across splits.
 
     Of duplicates in several splits, those in ``test`` stay, else those in ``val``: scores are kept, and what
@@ -334,14 +334,14 @@ def cleaned(data: PhotoData, found: Audit, *, drop_suspects: bool = False) -> Ph
     Args:
         data: The data set.
         found: What `audit` found in it.
-        drop_suspects: Leave out photos with suspicious labels, too, where they are to be learned from. Those
+        drop_label_issues: Leave out photos with suspicious labels, too, where they are trained on. Those
             to score on stay, or a model would choose what it is tested by.
     """
     dropped: set[tuple[str, str]] = set()
     for finding in found.findings:
         if finding.kind == "unreadable":
             dropped.update((photo.split, photo.path) for photo in finding.photos)
-        elif finding.kind == "suspicious_label" and drop_suspects:
+        elif finding.kind == "suspicious_label" and drop_label_issues:
             dropped.update((photo.split, photo.path) for photo in finding.photos if photo.split == "train")
         elif finding.across:
             kept = "test" if any(photo.split == "test" for photo in finding.photos) else "val"

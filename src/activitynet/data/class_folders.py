@@ -16,7 +16,7 @@ from activitynet.data.dataset import (
     inferred_classes,
 )
 from activitynet.data.files import is_folder, is_photo, visible_entries, walk_files
-from activitynet.data.splits import check_hold_out, hold_out
+from activitynet.data.splits import check_val_fraction, train_val_split
 from activitynet.errors import DataError
 
 _LAYOUT = (
@@ -55,7 +55,7 @@ def open_folder(
     if not is_folder(root):
         fault = "is not a folder" if os.path.lexists(root) else "cannot be found"
         raise DataError(f"data folder {str(root)!r} {fault}. {_LAYOUT}")
-    check_hold_out(val_fraction, seed)
+    check_val_fraction(val_fraction, seed)
 
     ignored: list[Path] = []
     folders = _folders_by_split(root, ignored)
@@ -72,7 +72,7 @@ def open_folder(
         only = names[labels.pop()]
         raise DataError(f"{str(root)!r} holds photos of one class only, {only!r}: add a second. {_LAYOUT}")
     if train and "val" not in photos:
-        train, val = hold_out(train, val_fraction, seed)
+        train, val = train_val_split(train, val_fraction, seed)
     return PhotoData(names, train, val, photos.get("test", ()), tuple(ignored))
 
 

@@ -23,7 +23,7 @@ from activitynet.data.dataset import (
 )
 from activitynet.data.duplicates import group_duplicates
 from activitynet.data.files import absolute, is_folder, is_photo, natural_key, visible_entries
-from activitynet.data.splits import hold_out
+from activitynet.data.splits import train_val_split
 from activitynet.data.tables import read_rows
 from activitynet.errors import DataError, clipped, did_you_mean, shown
 from activitynet.serialization.atomic import write_text
@@ -117,7 +117,7 @@ def open_contest(
         raise DataError(f"{str(answers)!r} has answers of fewer than two categories.")
     ordered = sorted(photos.values(), key=lambda photo: (photo.label, natural_key(photo.path.name)))
     grouped = group_duplicates(ordered) if val_fraction else tuple(ordered)
-    train, val = hold_out(grouped, val_fraction, seed)
+    train, val = train_val_split(grouped, val_fraction, seed)
     ignored = tuple(file for file in visible_entries(folder / TRAIN) if not is_photo(file))
     return PhotoData(index.classes, train, val, ignored=ignored)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from activitynet.data.dataset import ClassIndex, Photo, PhotoData, checked_classes, inferred_classes
-from activitynet.data.splits import hold_out
+from activitynet.data.splits import train_val_split
 from activitynet.errors import DataError, clipped, shown
 
 _log = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ def listed_photos(
             f"{name} has photos of one class only to train on, {shown(names[labels.pop()])}: add a second."
         )
     if train and not val:
-        train, val = hold_out(train, val_fraction, seed)
+        train, val = train_val_split(train, val_fraction, seed)
     return PhotoData(names, train, val, test, ignored)
 
 

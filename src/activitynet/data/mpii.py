@@ -18,7 +18,7 @@ import numpy as np
 
 from activitynet.data.dataset import ACTIVITIES, ClassIndex, Photo, PhotoData, checked_classes
 from activitynet.data.files import is_folder
-from activitynet.data.splits import hold_out
+from activitynet.data.splits import train_val_split
 from activitynet.errors import DataError, clipped, shown
 
 _WANTED = {
@@ -93,7 +93,7 @@ def open_mpii(
         raise DataError(f"{str(path)!r} has no labelled training images of two or more categories.")
     # By class, as folders give them: the order of the file goes video by video.
     photos.sort(key=lambda photo: photo.label)
-    train, val = hold_out(tuple(photos), val_fraction, seed)
+    train, val = train_val_split(tuple(photos), val_fraction, seed)
     return PhotoData(index.classes, train, val)
 
 

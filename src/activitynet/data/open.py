@@ -22,7 +22,7 @@ from activitynet.data.sources import (
     open_saved_dataset,
     open_shards,
 )
-from activitynet.data.splits import check_hold_out, hold_out
+from activitynet.data.splits import check_val_fraction, train_val_split
 from activitynet.data.tables import TABLE_EXTENSIONS, open_table
 from activitynet.errors import DataError
 
@@ -56,7 +56,7 @@ def open_data(
         DataError: There is no such file or folder, it is of another kind, or it cannot be used; or
             near-duplicates are to be grouped where there are groups, or nothing is held out.
     """
-    check_hold_out(val_fraction, seed)
+    check_val_fraction(val_fraction, seed)
     if group_duplicates and not is_contest(path):
         data = open_data(path, classes=classes, val_fraction=0)
         return _held_out(data, os.fspath(path), val_fraction, seed)
@@ -98,5 +98,5 @@ def _held_out(data: PhotoData, name: str, val_fraction: float, seed: int) -> Pho
         )
     if any(photo.group for photo in data.train):
         raise DataError(f"{name!r} names groups of its own: leave --group-duplicates (group_duplicates) out.")
-    train, val = hold_out(duplicates.group_duplicates(data.train), val_fraction, seed)
+    train, val = train_val_split(duplicates.group_duplicates(data.train), val_fraction, seed)
     return dataclasses.replace(data, train=train, val=val)

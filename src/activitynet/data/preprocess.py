@@ -196,13 +196,13 @@ Images: TypeAlias = torch.Tensor | Sequence[torch.Tensor]
 """A batch, float (N, 3, H, W), or one for each of the ways in which a model looks at photos."""
 
 
-def looks_of(images: Images) -> list[torch.Tensor]:
+def views_for(images: Images) -> list[torch.Tensor]:
     """Return a batch as a list, of one where there is one view."""
     return [images] if isinstance(images, torch.Tensor) else list(images)
 
 
 def as_images(looks: Sequence[torch.Tensor]) -> Images:
-    """Return the batch that `looks_of` made a list of."""
+    """Return the batch that `views_for` made a list of."""
     return looks[0] if len(looks) == 1 else looks
 
 

@@ -32,7 +32,7 @@ from activitynet.data.files import (
     visible_entries,
 )
 from activitynet.data.listing import Entry, listed_photos, text_of
-from activitynet.data.splits import check_hold_out
+from activitynet.data.splits import check_val_fraction
 from activitynet.errors import DataError, ImageError, clipped, did_you_mean, shown
 from activitynet.serialization import records
 
@@ -83,7 +83,7 @@ def open_shards(
         DataError: A shard is missing, compressed, truncated or damaged; a photo has no label, or a label no
             class; or a sample has two photos.
     """
-    check_hold_out(val_fraction, seed)
+    check_val_fraction(val_fraction, seed)
     place = Path(path)
     name = f"shards {str(place)!r}"
     files = _files_of_shards(place) if is_folder(place) else _expanded(place)
@@ -304,7 +304,7 @@ def open_saved_dataset(
         DataError: ``datasets`` is not installed; the folder is damaged; there is no such column; or a photo
             has no label.
     """
-    check_hold_out(val_fraction, seed)
+    check_val_fraction(val_fraction, seed)
     place = str(absolute(Path(path)))
     name = f"data set {os.fspath(path)!r}"
     if "::" in place:  # fsspec would take it for a chain of file systems
@@ -333,7 +333,7 @@ def open_hub_dataset(
     Raises:
         DataError: As for `open_saved_dataset`; or there is no such data set, or no network.
     """
-    check_hold_out(val_fraction, seed)
+    check_val_fraction(val_fraction, seed)
     written = os.fspath(path)
     match = _HUB.fullmatch(written)
     if match is None:

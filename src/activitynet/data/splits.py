@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from activitynet.data.dataset import Photo
 
 
-def check_hold_out(fraction: float, seed: int) -> None:
+def check_val_fraction(fraction: float, seed: int) -> None:
     """Refuse a share to hold out, or a seed for it, that is out of range.
 
     Raises:
@@ -27,7 +27,7 @@ def check_hold_out(fraction: float, seed: int) -> None:
         raise DataError(f"seed must lie in [0, 2**32), got {seed!r}.")
 
 
-def hold_out(
+def train_val_split(
     photos: tuple[Photo, ...], fraction: float, seed: int
 ) -> tuple[tuple[Photo, ...], tuple[Photo, ...]]:
     """Hold out a share of each class's photos, and never a part of a group.

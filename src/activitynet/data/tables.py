@@ -255,7 +255,7 @@ def _check_columns(
 
 
 def write_split(
-    path: str | os.PathLike[str], data: PhotoData, *, suspects: Mapping[str, str] | None = None
+    path: str | os.PathLike[str], data: PhotoData, *, label_issues: Mapping[str, str] | None = None
 ) -> None:
     """Write a split down as a CSV table with the columns ``path``, ``label``, ``split`` and ``group``.
 
@@ -264,7 +264,7 @@ def write_split(
     Args:
         path: The table.
         data: The data set.
-        suspects: Labels that are more probable than photos' own, by their paths, for a column
+        label_issues: Labels that are more probable than photos' own, by their paths, for a column
             ``suggested_label``, which is for people and which no reader minds. `None` writes none.
 
     Raises:
@@ -274,14 +274,14 @@ def write_split(
     place = absolute(Path(path))
     table = io.StringIO(newline="")
     writer = csv.writer(table, lineterminator="\n")
-    more = [] if suspects is None else ["suggested_label"]
+    more = [] if label_issues is None else ["suggested_label"]
     writer.writerow(["path", "label", "split", "group", *more])
     for split, photos in by_split(data):
         for photo in photos:
             file = absolute(photo.path)
             inside = file.is_relative_to(place.parent)
             written = file.relative_to(place.parent).as_posix() if inside else str(file)
-            more = [] if suspects is None else [suspects.get(str(photo.path), "")]
+            more = [] if label_issues is None else [label_issues.get(str(photo.path), "")]
             writer.writerow([written, data.classes[photo.label], split, photo.group, *more])
     try:
         content = table.getvalue().encode("utf-8")

@@ -21,8 +21,8 @@ from activitynet.ensemble.combine import (
     fit_weights,
     greedy_selection,
     greedy_soup,
+    leave_one_out_gains,
     uniform_soup,
-    what_each_adds,
 )
 from activitynet.ensemble.ensemble import Ensemble
 from activitynet.errors import ModelError
@@ -169,7 +169,7 @@ def build_ensemble(
         return score(truth, guesses, classes).macro_f1
 
     shares = _shares(method, probabilities, labels, macro_f1, seed)
-    adds = what_each_adds(probabilities, shares.tolist(), labels, macro_f1)
+    adds = leave_one_out_gains(probabilities, shares.tolist(), labels, macro_f1)
     macs = everyone.member_macs()
     rows = tuple(
         _row(name, classes, labels, raw, fitted, share=share, adds=added, macs=cost)
@@ -232,7 +232,7 @@ class _Each(nn.Module):
 
     def forward(self, images: Images) -> torch.Tensor:
         count = len(self.ensemble.members)
-        return torch.stack([self.ensemble.ask(index, images) for index in range(count)], dim=1)
+        return torch.stack([self.ensemble.member_log_probs(index, images) for index in range(count)], dim=1)
 
 
 def _shares(

@@ -120,7 +120,7 @@ def fit_weights(
     return shares
 
 
-def what_each_adds(
+def leave_one_out_gains(
     probabilities: NDArray[np.float64], shares: Sequence[float], labels: NDArray[np.int64], metric: Metric
 ) -> list[float]:
     """Return by how much the score falls when each member is left out, 0 for those without a share."""

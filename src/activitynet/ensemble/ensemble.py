@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from activitynet.data.preprocess import Images, as_images, looks_of, views_of
+from activitynet.data.preprocess import Images, as_images, views_for, views_of
 from activitynet.errors import ModelError
 from activitynet.evaluation import Scores
 from activitynet.export import is_exported
@@ -63,13 +63,13 @@ class Cascade(nn.Module, Predictor):
 
     def forward(self, images: Images) -> torch.Tensor:
         """Return calibrated logarithms of probabilities, float32 (N, classes), as `Ensemble.forward` does."""
-        views = looks_of(images)
+        views = views_for(images)
         count, device = len(views[0]), views[0].device
         result = torch.empty(count, len(self.ensemble.classes), device=device)
         answers = torch.empty(0, count, result.shape[1], device=device)
         left = torch.arange(count, device=device)
         for index, temperature in enumerate(self.stages.temperatures):
-            now = self.ensemble.ask(index, as_images([view[left] for view in views]))
+            now = self.ensemble.member_log_probs(index, as_images([view[left] for view in views]))
             self.asked[index] += len(left)
             answers = torch.cat([answers, now[None]])
             sure = (self.ensemble.combine(answers) / temperature).log_softmax(dim=1)
@@ -99,7 +99,7 @@ class Ensemble(nn.Module, Publishable):
         cascade: When a cascade need not ask its next member (see `fit_cascade`).
         metrics: Scores, with the split they were measured on, for the card.
         training_data: What the members were trained on, for the card; `None` takes it from theirs.
-        licence: Under which licence the weights may be used; `None` takes it from theirs.
+        license: Under which license the weights may be used; `None` takes it from theirs.
 
     Attributes:
         classes: Class names in the order of the outputs.
@@ -129,7 +129,7 @@ class Ensemble(nn.Module, Publishable):
         cascade: Stages | None = None,
         metrics: dict[str, Any] | None = None,
         training_data: str | None = None,
-        licence: str | None = None,
+        license: str | None = None,
     ) -> None:
         super().__init__()
         if not members:
@@ -145,7 +145,7 @@ class Ensemble(nn.Module, Publishable):
         self.cascade = cascade
         self.metrics = dict(metrics or {})
         self.training_data = _joined(training_data, (card.training_data for card in self.cards))
-        self.licence = _joined(licence, (card.licence for card in self.cards))
+        self.license = _joined(license, (card.license for card in self.cards))
         self.preprocess, self._view = views_of([card.preprocess for card in self.cards])
         self.eval()
 
@@ -158,9 +158,10 @@ class Ensemble(nn.Module, Publishable):
         Returns:
             Logarithms of probabilities, float32 (N, classes), not yet divided by the temperature.
         """
-        return self.combine(torch.stack([self.ask(index, images) for index in range(len(self.members))]))
+        answers = [self.member_log_probs(index, images) for index in range(len(self.members))]
+        return self.combine(torch.stack(answers))
 
-    def ask(self, index: int, images: Images) -> torch.Tensor:
+    def member_log_probs(self, index: int, images: Images) -> torch.Tensor:
         """Return what one member says: logarithms of probabilities, float32 (N, classes)."""
         view = images if isinstance(images, torch.Tensor) else images[self._view[index]]
         logits: torch.Tensor = self.members[index](view).float()
@@ -215,7 +216,7 @@ class Ensemble(nn.Module, Publishable):
             cascade=self.cascade,
             metrics=self.metrics,
             training_data=self.training_data,
-            licence=self.licence,
+            license=self.license,
         )
 
     def macs(self) -> float:
@@ -235,7 +236,7 @@ class Ensemble(nn.Module, Publishable):
         folder: str | os.PathLike[str],
         *,
         training_data: str | None = None,
-        licence: str | None = None,
+        license: str | None = None,
         scores: Scores | None = None,
         half: bool = False,
     ) -> Path:
@@ -244,7 +245,7 @@ class Ensemble(nn.Module, Publishable):
         Args:
             folder: Where. An ensemble's folder that is there already is replaced.
             training_data: What the members were trained on, for the card. `None` keeps what is known.
-            licence: Under which licence the weights may be used. `None` keeps what is known.
+            license: Under which license the weights may be used. `None` keeps what is known.
             scores: What `evaluate` measured, for the card and its page, with the confusion matrix as a
                 picture. `None` keeps what is known.
             half: Keep float16: half the bytes, rounded.
@@ -259,7 +260,7 @@ class Ensemble(nn.Module, Publishable):
         card = dataclasses.replace(
             card,
             training_data=card.training_data if training_data is None else training_data,
-            licence=card.licence if licence is None else licence,
+            license=card.license if license is None else license,
             metrics=card.metrics if scores is None else {**card.metrics, **card_scores(scores)},
         )
         members = list(zip(self.members, self.cards, strict=True))
@@ -293,7 +294,7 @@ class Ensemble(nn.Module, Publishable):
             cascade=card.cascade,
             metrics=dict(card.metrics),
             training_data=card.training_data,
-            licence=card.licence,
+            license=card.license,
         )
         return ensemble.to(torch.device(device) if device is not None else best_device())
 

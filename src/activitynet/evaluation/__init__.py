@@ -1,7 +1,15 @@
 """What a classifier is worth, in numbers and pictures."""
 
 from activitynet.evaluation.diagnosis import Comparison, compared
-from activitynet.evaluation.metrics import MIN_SUPPORT, Answers, ClassScore, Scores, ask, measured, score
+from activitynet.evaluation.metrics import (
+    MIN_SUPPORT,
+    ClassScore,
+    Outputs,
+    Scores,
+    collect_outputs,
+    measured,
+    score,
+)
 from activitynet.evaluation.plots import (
     plot_confusion,
     plot_learning_curves,
@@ -12,12 +20,12 @@ from activitynet.evaluation.stats import Estimate
 
 __all__ = [
     "MIN_SUPPORT",
-    "Answers",
     "ClassScore",
     "Comparison",
     "Estimate",
+    "Outputs",
     "Scores",
-    "ask",
+    "collect_outputs",
     "compared",
     "measured",
     "plot_confusion",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from activitynet.errors import DataError, ModelError, did_you_mean
-from activitynet.evaluation.metrics import Answers
+from activitynet.evaluation.metrics import Outputs
 from activitynet.evaluation.stats import BINS, CONFIDENCE, Floats, Ints, confidence_bins, log_softmax
 
 _INVERSE_TEMPERATURES = (1e-2, 1e2)
@@ -258,7 +258,7 @@ class Calibration:
 
 
 def calibrated(
-    answers: Answers, *, method: Method = "temperature", risk: float | None = None, seed: int = 0
+    answers: Outputs, *, method: Method = "temperature", risk: float | None = None, seed: int = 0
 ) -> Calibration:
     """Fit what makes a model's probabilities believable.
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from activitynet.errors import DataError
-from activitynet.evaluation.metrics import Answers, scored_classes
+from activitynet.evaluation.metrics import Outputs, scored_classes
 from activitynet.evaluation.stats import CONFIDENCE, RESAMPLES, Estimate, Floats, Ints, intervals
 
 
@@ -197,7 +197,7 @@ class Confusion:
         return asdict(self)
 
 
-def slices(answers: Answers, *, least: int = MIN_SLICE) -> list[Slice]:
+def slices(answers: Outputs, *, least: int = MIN_SLICE) -> list[Slice]:
     """Return the slices of the photos, the worst first.
 
     Cut are sources, groups, shapes, and quarters by size and by brightness.
@@ -217,7 +217,7 @@ def slices(answers: Answers, *, least: int = MIN_SLICE) -> list[Slice]:
     return sorted(found, key=lambda part: (part.high, part.kind, part.name))
 
 
-def _cuts(answers: Answers, least: int) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
+def _cuts(answers: Outputs, least: int) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
     for kind in ("source", "group"):
         values = np.array([getattr(photo, kind) for photo in answers.photos], dtype=object)
         named, numbers, counts = np.unique(values.astype(str), return_inverse=True, return_counts=True)
@@ -253,7 +253,7 @@ def _wilson(right: int, count: int) -> tuple[float, float]:
     return (centre - spread) / whole, (centre + spread) / whole
 
 
-def confusions(answers: Answers, *, count: int = 10) -> list[Confusion]:
+def confusions(answers: Outputs, *, count: int = 10) -> list[Confusion]:
     """Return the pairs of classes whose confusion costs most macro-F1.
 
     Args:
@@ -293,7 +293,7 @@ def _f1(counts: Ints) -> NDArray[np.float64]:
     return 2 * counts.diagonal() / np.maximum(both, 1)
 
 
-def top_losses(answers: Answers, *, count: int = 24) -> list[int]:
+def top_losses(answers: Outputs, *, count: int = 24) -> list[int]:
     """Return the indices of the photos whose label the model finds least probable, the worst first."""
     own = answers.log_probabilities[np.arange(len(answers.photos)), answers.labels]
     worst: list[int] = np.argsort(own, kind="stable")[:count].tolist()

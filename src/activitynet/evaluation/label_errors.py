@@ -24,7 +24,7 @@ from activitynet.zoo.warm_start import load_trunk
 _STRENGTHS = (8.0, 25.0, 80.0)  # C times the number of photos
 
 
-def cross_validated(
+def cross_val_predict(
     features: NDArray[np.float32], labels: NDArray[np.int64], groups: NDArray[np.int64], *, seed: int = 0
 ) -> NDArray[np.float64]:
     """Predict each photo by a linear classifier that has seen neither it nor any of its group.
@@ -64,7 +64,7 @@ def cross_validated(
     return min(map(predicted, _STRENGTHS), key=loss)
 
 
-def doubted(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.int64]:
+def find_label_issues(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.int64]:
     """Rank the photos whose labels are probably wrong.
 
     A photo counts as confidently of the most probable class among those that it has at least their own
@@ -103,7 +103,7 @@ def doubted(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> ND
 _log = logging.getLogger(__name__)
 
 
-def with_suspects(
+def with_label_issues(
     found: Audit,
     data: PhotoData,
     features_of: str | os.PathLike[str],
@@ -151,7 +151,7 @@ def with_suspects(
     judged = _judged(photos, groups, data.classes)
     features = trunk_features([photos[index] for index in judged], features_of, image_size, workers)
     present, labels = np.unique([photos[index].label for index in judged], return_inverse=True)
-    probabilities = cross_validated(features, labels, groups[judged], seed=seed)
+    probabilities = cross_val_predict(features, labels, groups[judged], seed=seed)
     findings = tuple(
         _finding(
             named[judged[index]],
@@ -159,7 +159,7 @@ def with_suspects(
             float(probabilities[index].max()),
             float(probabilities[index, labels[index]]),
         )
-        for index in doubted(probabilities, labels)
+        for index in find_label_issues(probabilities, labels)
     )
     return dataclasses.replace(found, findings=(*found.findings, *findings))
 
@@ -201,7 +201,7 @@ def _judged(photos: Sequence[Photo], groups: NDArray[np.int64], classes: Sequenc
 def trunk_features(
     photos: Sequence[Photo], source: str | os.PathLike[str], image_size: int | None, workers: int
 ) -> NDArray[np.float32]:
-    """Return the pooled features of photos, (N, D), by the weights of ``source``; see `with_suspects`."""
+    """Return the pooled features of photos, (N, D), by the weights of ``source``; see `with_label_issues`."""
     trunk = load_trunk(source)
     model = trunk.model.to(best_device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.pretrained_cfg.update(trunk.preprocessing)

@@ -334,7 +334,7 @@ def score(
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class Outputs:
     """What a model says of labelled photos.
 
     Attributes:
@@ -398,7 +398,7 @@ class _Facts(Dataset[tuple[Any, int, torch.Tensor]]):
         return self._preprocess(image), photo.label, facts
 
 
-def ask(
+def collect_outputs(
     model: nn.Module,
     photos: Sequence[Photo],
     preprocess: Callable[[Image.Image], Any],
@@ -407,7 +407,7 @@ def ask(
     temperature: float = 1.0,
     batch_size: int = 64,
     workers: int = 0,
-) -> Answers:
+) -> Outputs:
     """Ask a model about labelled photos, in float32.
 
     Photos are read and forgotten one batch after the other. Every process of a distributed run calls this at
@@ -428,7 +428,7 @@ def ask(
     logits, (_, facts) = forward_items(
         model, _Facts(photos, preprocess), batch_size=batch_size, workers=workers, shared=True
     )
-    return Answers(
+    return Outputs(
         photos=tuple(photos),
         classes=tuple(classes),
         logits=logits.numpy(),

@@ -22,7 +22,7 @@ from activitynet.evaluation.diagnosis import (
     slices,
     top_losses,
 )
-from activitynet.evaluation.metrics import MIN_SUPPORT, PER_CLASS, Answers, measured
+from activitynet.evaluation.metrics import MIN_SUPPORT, PER_CLASS, Outputs, measured
 from activitynet.evaluation.plots import (
     plot_class_scores,
     plot_confusion,
@@ -79,7 +79,7 @@ class Report:
 
     name: str
     split: str
-    answers: Answers
+    answers: Outputs
     measures: dict[str, list[Estimate | None]]
     slices: tuple[Slice, ...]
     confusions: tuple[Confusion, ...]
@@ -139,7 +139,7 @@ class Report:
 
 
 def make_report(
-    answers: Answers,
+    answers: Outputs,
     *,
     name: str,
     split: str = "val",

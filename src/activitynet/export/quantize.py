@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from activitynet.data.dataset import Photo, PhotoDataset
-from activitynet.data.preprocess import Views, looks_of
+from activitynet.data.preprocess import Views, views_for
 from activitynet.errors import DataError
 from activitynet.export.contents import need, quiet
 from activitynet.export.onnx import pixel_names
@@ -50,7 +50,7 @@ def quantized(network: onnx.ModelProto, photos: Sequence[Photo], views: Views) -
     class Reader(quantization.CalibrationDataReader):
         def __init__(self) -> None:
             self.batches: Iterator[dict[str, np.ndarray]] = (
-                {name: look[None].numpy() for name, look in zip(names, looks_of(dataset[i][0]), strict=True)}
+                {name: look[None].numpy() for name, look in zip(names, views_for(dataset[i][0]), strict=True)}
                 for i in range(len(dataset))
             )
 

@@ -54,7 +54,7 @@ class Release:
         files: Path in the repository to the file's hash and size; ``config.json`` among them.
         classes: Class names, in the order of the outputs.
         metrics: Scores, with the split they were measured on.
-        licence: Under which licence they may be used.
+        license: Under which license they may be used.
 
     Raises:
         WeightsError: A field of the wrong type or outside its range.
@@ -66,7 +66,7 @@ class Release:
     files: Mapping[str, ReleasedFile]
     classes: tuple[str, ...]
     metrics: Mapping[str, Any]
-    licence: str
+    license: str
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
@@ -90,8 +90,8 @@ class Release:
         named = isinstance(self.classes, tuple) and all(isinstance(name, str) for name in self.classes)
         if not named or not self.classes or len(set(self.classes)) != len(self.classes):
             raise WeightsError(f"released weights {self.name!r} must name their classes, each once.")
-        if not isinstance(self.metrics, dict) or not isinstance(self.licence, str) or not self.licence:
-            raise WeightsError(f"released weights {self.name!r} need metrics (an object) and a licence.")
+        if not isinstance(self.metrics, dict) or not isinstance(self.license, str) or not self.license:
+            raise WeightsError(f"released weights {self.name!r} need metrics (an object) and a license.")
 
     @property
     def reference(self) -> Reference:

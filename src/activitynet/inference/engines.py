@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import torch
 from torch import Tensor, nn
 
-from activitynet.data.preprocess import Images, as_images, looks_of
+from activitynet.data.preprocess import Images, as_images, views_for
 from activitynet.errors import ModelError, WeightsError, did_you_mean
 from activitynet.export import (
     LOGITS,
@@ -67,7 +67,7 @@ class TorchEngine(Engine):
 
     def forward(self, pixels: Images) -> Tensor:
         """See `Engine`."""
-        (pixels,) = looks_of(pixels)
+        (pixels,) = views_for(pixels)
         return self._network(pixels.to(self._dtype, memory_format=torch.channels_last)).float()
 
 
@@ -101,7 +101,7 @@ class OnnxRuntimeEngine(Engine):
 
     def forward(self, pixels: Images) -> Tensor:
         """See `Engine`."""
-        looks = looks_of(pixels)
+        looks = views_for(pixels)
         inputs = zip(pixel_names(len(looks)), looks, strict=True)
         (logits,) = self._session.run([LOGITS], {name: look.contiguous().numpy() for name, look in inputs})
         return torch.from_numpy(logits)
@@ -141,7 +141,7 @@ class OpenVinoEngine(Engine):
 
     def forward(self, pixels: Images) -> Tensor:
         """See `Engine`."""
-        looks = [look.contiguous().numpy() for look in looks_of(pixels)]
+        looks = [look.contiguous().numpy() for look in views_for(pixels)]
         results = self._request.infer(looks, share_inputs=True)
         return torch.from_numpy(results[0].copy())
 

@@ -138,8 +138,8 @@ def forward_items(
     numbers: list[Sequence[torch.Tensor]] = []
     total = len(dataset)  # type: ignore[arg-type]
     part = dataset
-    if shared and distributed.count() > 1:
-        part = Subset(dataset, range(distributed.rank(), total, distributed.count()))
+    if shared and distributed.world_size() > 1:
+        part = Subset(dataset, range(distributed.rank(), total, distributed.world_size()))
 
     device = device_of(model)
     loader = photo_loader(part, batch_size=batch_size, workers=workers, device=device)
@@ -154,8 +154,8 @@ def forward_items(
     if part is dataset:
         return outputs, columns
     return (
-        distributed.interleaved(outputs, total, device),
-        tuple(distributed.interleaved(column, total, device) for column in columns),
+        distributed.all_gather_interleaved(outputs, total, device),
+        tuple(distributed.all_gather_interleaved(column, total, device) for column in columns),
     )
 
 

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import torch
 from torch import nn
 
-from activitynet.data.preprocess import Images, Preprocess, Views, as_images, looks_of, scaled_size
+from activitynet.data.preprocess import Images, Preprocess, Views, as_images, scaled_size, views_for
 from activitynet.errors import ModelError, did_you_mean
 from activitynet.inference.engines import Engine, TorchEngine
 
@@ -122,7 +122,7 @@ class _Looks(nn.Module):
         return torch.stack(answers).logsumexp(dim=0) - math.log(len(answers))
 
     def _looks(self, images: Images) -> Iterator[Images]:
-        left = looks_of(images)
+        left = views_for(images)
         for sizes in self.scales:
             scaled, left = left[: len(sizes)], left[len(sizes) :]
             for place in _PLACES if self.tta.crops else _PLACES[-1:]:

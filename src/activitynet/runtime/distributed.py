@@ -15,7 +15,7 @@ import torch.distributed as dist
 _Value = TypeVar("_Value")
 
 
-def join(device: torch.device) -> None:
+def initialize(device: torch.device) -> None:
     """Meet the other processes of this run, if a launcher started several."""
     if "RANK" in os.environ and not dist.is_initialized():
         from accelerate import PartialState  # noqa: PLC0415  slow to import, seldom needed
@@ -28,56 +28,56 @@ def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
-def count() -> int:
+def world_size() -> int:
     """Return how many processes there are."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def is_main() -> bool:
+def is_main_process() -> bool:
     """Tell whether this is the process that writes and prints."""
     return rank() == 0
 
 
-def wait() -> None:
+def barrier() -> None:
     """Wait until every process has come here."""
-    if count() > 1:
+    if world_size() > 1:
         dist.barrier()
 
 
-def greatest(value: int, device: torch.device) -> int:
+def all_reduce_max(value: int, device: torch.device) -> int:
     """Return the greatest of all processes' values."""
-    if count() == 1:
+    if world_size() == 1:
         return value
     found = torch.tensor(value, device=device)
     dist.all_reduce(found, dist.ReduceOp.MAX)
     return int(found.item())
 
 
-def mean(value: torch.Tensor) -> torch.Tensor:
+def all_reduce_mean(value: torch.Tensor) -> torch.Tensor:
     """Return the mean of a tensor over all processes."""
-    if count() > 1:
+    if world_size() > 1:
         dist.all_reduce(value, dist.ReduceOp.SUM)
-        value /= count()
+        value /= world_size()
     return value
 
 
-def from_main(compute: Callable[[], _Value]) -> _Value:
+def broadcast_from_main(compute: Callable[[], _Value]) -> _Value:
     """Return what the main process computes, in every process; the others wait for it."""
-    if count() == 1:
+    if world_size() == 1:
         return compute()
-    box = [compute() if is_main() else None]
+    box = [compute() if is_main_process() else None]
     dist.broadcast_object_list(box, src=0)
     return cast(_Value, box[0])
 
 
-def copy_from_main(tensors: Iterable[torch.Tensor]) -> None:
+def broadcast_tensors(tensors: Iterable[torch.Tensor]) -> None:
     """Overwrite the tensors with the main process's."""
-    if count() > 1:
+    if world_size() > 1:
         for tensor in tensors:
             dist.broadcast(tensor, src=0)
 
 
-def interleaved(rows: torch.Tensor, total: int, device: torch.device) -> torch.Tensor:
+def all_gather_interleaved(rows: torch.Tensor, total: int, device: torch.device) -> torch.Tensor:
     """Put together the rows of all processes, of which each has computed every n-th.
 
     Args:
@@ -88,7 +88,7 @@ def interleaved(rows: torch.Tensor, total: int, device: torch.device) -> torch.T
     Returns:
         All rows in their order, on the CPU; the same in every process, and none twice.
     """
-    n = count()
+    n = world_size()
     if n == 1:
         return rows
     longest = -(-total // n)

@@ -72,18 +72,20 @@ def run_study(
             "a study shares configurations, not batches: start the command once for each device, not by a "
             "launcher of distributed training."
         )
-    settled = study if isinstance(study, Study) else load_study(study, settings)
+    resolved = study if isinstance(study, Study) else load_study(study, settings)
     folder = StudyFolder(Path(run))
     record = open_storage(folder.path, storage)
     opened = data if isinstance(data, PhotoData) else open_data(data, group_duplicates=group_duplicates)
-    checked = check_photos(open_subset(settled, opened), skip_bad=skip_bad)
+    checked = check_photos(open_subset(resolved, opened), skip_bad=skip_bad)
     photos = checked.data
     counts = (len(photos.train), len(photos.val))
-    folder_id, identity = folder.open(settled, checked.fingerprint, counts)
-    trials = Trials(settled.name, folder.path, record, folder_id, axes=settled.axes, pruner=_pruner(settled))
-    _check_same(trials, identity, settled.name)
+    folder_id, identity = folder.open(resolved, checked.fingerprint, counts)
+    trials = Trials(
+        resolved.name, folder.path, record, folder_id, axes=resolved.axes, pruner=_pruner(resolved)
+    )
+    _check_same(trials, identity, resolved.name)
     trainer = Trainer(
-        study=settled,
+        study=resolved,
         photos=photos,
         folder=folder,
         workers=workers,
@@ -93,7 +95,7 @@ def run_study(
         progress=progress,
     )
     while True:
-        taken, proposal = _next(settled, trials)
+        taken, proposal = _next(resolved, trials)
         if taken is not None and proposal is not None:
             try:
                 trainer.train(proposal, taken)
@@ -103,7 +105,7 @@ def run_study(
             break
         else:
             time.sleep(_WAIT_SECONDS)
-    result = summarise(settled, trials.all(), counts)
+    result = summarise(resolved, trials.all(), counts)
     write_study(folder, result)
     return result
 

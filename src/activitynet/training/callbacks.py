@@ -162,7 +162,7 @@ class Tracker:
     def __call__(self, event: Event) -> None:
         """Take note of an event."""
         if event.kind == "start":
-            if distributed.is_main():
+            if distributed.is_main_process():
                 self._start()
         elif event.kind == "step":
             if event.step % _EVERY == 0:

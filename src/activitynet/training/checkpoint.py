@@ -247,7 +247,7 @@ class TrainingState:
             TrainingError: The weights are no longer finite; the previous checkpoint stays.
         """
         self._saved = time.monotonic()
-        if not distributed.is_main():
+        if not distributed.is_main_process():
             return
         optimizer_tensors, optimizer_values = flatten_optimizer(self.optimizer)
         tensors = with_prefix("model", self.model.state_dict()) | with_prefix("optimizer", optimizer_tensors)
@@ -280,7 +280,7 @@ class TrainingState:
             setattr(self, name, state[name])
         self._best_on_disk = self.best_epoch
         self.best = read_checkpoint(run.best)[0] if self.history else {}
-        if distributed.is_main():
+        if distributed.is_main_process():
             run.write_metrics(self.history, self.timings)  # as it was when the state was written
 
 

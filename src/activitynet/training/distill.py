@@ -129,7 +129,7 @@ class Teachers(nn.Module):
         """Return how far the student is from its teachers: KL(teachers ‖ student) * temperature².
 
         The square keeps the gradients' size independent of the temperature. Where features count too, their
-        unlikeness (see `unlikeness`) is added.
+        distance_loss (see `distance_loss`) is added.
 
         Args:
             images: What the student saw: normalised images, float (N, 3, H, W), of any size.
@@ -148,7 +148,7 @@ class Teachers(nn.Module):
             return losses
         assert features is not None  # noqa: S101  they were asked for
         for share, answer in zip(self.shares, answers, strict=True):
-            unlike = unlikeness(features.float(), answer.features.float())
+            unlike = distance_loss(features.float(), answer.features.float())
             losses = losses + self.features * share * unlike
         return losses
 
@@ -170,7 +170,7 @@ class Teachers(nn.Module):
         return right / len(asked)
 
 
-def unlikeness(features: torch.Tensor, taught: torch.Tensor) -> torch.Tensor:
+def distance_loss(features: torch.Tensor, taught: torch.Tensor) -> torch.Tensor:
     """Return how far a batch's features are from another network's, whatever the number of each.
 
     Each of the student's features is to rise and fall over the batch as one direction in the space of the

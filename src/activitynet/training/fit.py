@@ -40,7 +40,7 @@ from activitynet.training import (
 from activitynet.training.checkpoint import has_checkpoint
 from activitynet.training.distill import Teachers, load_teachers
 from activitynet.training.loop import Keep
-from activitynet.training.tune import LearningRates, auto_accumulate, find_learning_rate
+from activitynet.training.tune import LearningRates, auto_grad_accum_steps, find_learning_rate
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ def default_workers() -> int:
     return min(8, max(1, usable_cores() // 2))
 
 
-def settle_recipe(
+def resolve_recipe(
     recipe: str | os.PathLike[str] | Recipe,
     settings: Mapping[str, Any] | None = None,
     *,
@@ -73,17 +73,21 @@ def settle_recipe(
     return known.override({**(settings or {}), **changes})
 
 
-def parts_that_fit(model: nn.Module, preprocess: Preprocess, recipe: Recipe, run: RunFolder | None) -> int:
+def fitting_grad_accum_steps(
+    model: nn.Module, preprocess: Preprocess, recipe: Recipe, run: RunFolder | None
+) -> int:
     """Return in how many parts to compute a step: as a run to go on with began, or as memory asks for.
 
     Raises:
         TrainingError: Not even one photo fits, or the device does not tell its free memory.
     """
     begun = run.begun() if run is not None else None
-    if begun is not None and isinstance(parts := begun.get("recipe", {}).get("accumulate"), int):
+    if begun is not None and isinstance(parts := begun.get("recipe", {}).get("grad_accum_steps"), int):
         return parts
     # The process with the least free memory decides.
-    parts = distributed.greatest(auto_accumulate(model, preprocess.size, recipe), device_of(model))
+    parts = distributed.all_reduce_max(
+        auto_grad_accum_steps(model, preprocess.size, recipe), device_of(model)
+    )
     _log.info("each step is computed in %d part(s), so that it fits into memory", parts)
     return parts
 
@@ -220,8 +224,8 @@ def fit_model(
             now = time.monotonic()
             next_drawing = now + (now - began) / _DRAWING
 
-    live = LiveProgress() if progress and distributed.is_main() else None
-    own: list[Callback] = [*([live] if live else []), *([draw] if distributed.is_main() else [])]
+    live = LiveProgress() if progress and distributed.is_main_process() else None
+    own: list[Callback] = [*([live] if live else []), *([draw] if distributed.is_main_process() else [])]
     try:
         return train(
             model,
@@ -248,7 +252,7 @@ def card_facts(data: PhotoData, entry: Mapping[str, Any], recipe: Recipe) -> dic
         "metrics": {"split": f"val ({len(data.val)} photos)", **scores},
         "training_data": training_text(data),
         "skipped": count_skipped(data.skipped),
-        "licence": "unknown",
+        "license": "unknown",
         "recipe": recipe.to_dict(),
     }
 

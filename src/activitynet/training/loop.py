@@ -112,7 +112,7 @@ def train(  # noqa: PLR0915  read from top to bottom, in one place
     def close_epoch(epoch: int) -> None:
         """Validate, note, keep and save."""
         kept, began = state.average.kept(), time.perf_counter()
-        distributed.copy_from_main(kept.buffers())  # norms' statistics: each process has seen other photos
+        distributed.broadcast_tensors(kept.buffers())  # norms' statistics: each process has seen other photos
         with stop.between_batches_of(kept):
             scores = validate(kept)
         entry = {"epoch": epoch, "step": state.step, "lr": lr, "loss": state.mean_loss, **scores}
@@ -123,11 +123,11 @@ def train(  # noqa: PLR0915  read from top to bottom, in one place
         with state.changing():
             is_best = state.note(entry, timing)
             wanted = state.wanted(recipe.checkpoint)
-            if run is not None and keep is not None and epoch in wanted and distributed.is_main():
+            if run is not None and keep is not None and epoch in wanted and distributed.is_main_process():
                 keep(run.snapshot(epoch), kept, entry)
         if run is not None:
             state.save(run)
-        if run is not None and distributed.is_main():
+        if run is not None and distributed.is_main_process():
             run.remove_snapshots(but=wanted)
         tell("epoch", epoch, scores=scores, best=is_best, loss=entry["loss"], images_per_second=speed)
 
@@ -145,7 +145,7 @@ def train(  # noqa: PLR0915  read from top to bottom, in one place
             dataset.set_epoch(epoch)
             set_training_mode(ready.model, freeze_norm=recipe.freeze_norm)
             state.start_clock()
-            for parts in read_steps(ready.loader, recipe.accumulate):
+            for parts in read_steps(ready.loader, recipe.grad_accum_steps):
                 state.count_wait()
                 torch.manual_seed(step_seed(seed, state.step))
                 with state.changing():

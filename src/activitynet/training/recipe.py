@@ -176,7 +176,7 @@ class Recipe:
         description: What the recipe is for, in a line.
         epochs: Passes over the training photos.
         batch_size: Photos a step, over all devices and parts of the step together.
-        accumulate: Parts that a step's photos are computed in, one after the other, when they do not
+        grad_accum_steps: Parts that a step's photos are computed in, one after the other, when they do not
             fit into memory at once; 0 lets `Classifier` choose as few as do. What is learned stays the
             same, apart from what belongs to a part: batch norms' statistics, and which photos are mixed.
         resolution: Side of the training images as a share of the model's own, in whole strides of 32
@@ -211,7 +211,7 @@ class Recipe:
     description: str = ""
     epochs: int = 30
     batch_size: int = 64
-    accumulate: int = 1
+    grad_accum_steps: int = 1
     resolution: float = 1.0
     resolution_start: float = 0.0
     drop_rate: float = 0.2
@@ -301,7 +301,7 @@ class Recipe:
 _BOUNDS: dict[str, tuple[float, float]] = {
     "epochs": (0, 1_000_000),
     "batch_size": (1, 1_000_000),
-    "accumulate": (0, 10_000),
+    "grad_accum_steps": (0, 10_000),
     "resolution": (0.1, 4),
     "resolution_start": (0, 4),
     "drop_rate": (0, 0.99),

@@ -106,7 +106,11 @@ class EpochBatches(Sampler[list[int]]):
 
     def __init__(self, labels: Sequence[int], recipe: Recipe, *, seed: int) -> None:
         self._labels, self._sampler, self._seed = labels, recipe.sampler, seed
-        self._parts, self._ranks, self._rank = recipe.accumulate, distributed.count(), distributed.rank()
+        self._parts, self._ranks, self._rank = (
+            recipe.grad_accum_steps,
+            distributed.world_size(),
+            distributed.rank(),
+        )
         shares = self._parts * self._ranks
         if recipe.batch_size % shares:
             raise TrainingError(

@@ -72,7 +72,7 @@ class StopSignals:
         """Raise `Interrupted` if a signal came; with a device, to any process of the run."""
         signum = self.received
         if device is not None:  # one that comes while they agree is for the next time
-            signum = distributed.greatest(signum or 0, device) or None
+            signum = distributed.all_reduce_max(signum or 0, device) or None
         if signum is not None:
             self.received = signum
             raise Interrupted(f"stopped by {signal.Signals(signum).name}.", signum)
@@ -84,7 +84,7 @@ class StopSignals:
         Not from the handler itself: a raise in the midst of starting or ending worker processes leaves
         them in disorder. Among several processes none may leave the others waiting, so there it waits too.
         """
-        if distributed.count() > 1:
+        if distributed.world_size() > 1:
             yield
             return
         hook = model.register_forward_pre_hook(lambda *_: self.raise_if_received())

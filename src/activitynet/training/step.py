@@ -104,7 +104,7 @@ class Stepper:
                 self._accelerator.backward(loss)
             total += loss.detach()
         norm = self._accelerator.clip_grad_norm_(self._model.parameters(), self._clip_norm)
-        mean = distributed.mean(total).item()
+        mean = distributed.all_reduce_mean(total).item()
         for name, value in (("loss", mean), ("gradient's norm", float(norm))):
             if not math.isfinite(value):
                 raise NotFiniteError(f"the {name} became {value}")

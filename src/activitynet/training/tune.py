@@ -91,7 +91,7 @@ def find_learning_rate(
             for epoch in itertools.count(1):
                 ready.batches.begin(epoch, done=0)
                 dataset.set_epoch(epoch)
-                yield from read_steps(iter(ready.loader), recipe.accumulate)
+                yield from read_steps(iter(ready.loader), recipe.grad_accum_steps)
 
         rates: list[float] = []
         losses: list[float] = []
@@ -144,7 +144,7 @@ measured to grow to 1.7 times the count.
 _SMALL = (2, 4)  # images of the two passes that are measured
 
 
-def largest_part(
+def largest_micro_batch(
     model: nn.Module,
     size: tuple[int, int],
     *,
@@ -189,7 +189,7 @@ def largest_part(
     return int(((budget - always[grows]) / each[grows]).min())
 
 
-def auto_accumulate(
+def auto_grad_accum_steps(
     model: nn.Module, size: tuple[int, int], recipe: Recipe, *, limit: int | None = None
 ) -> int:
     """Return in how few parts a recipe's batches have to be computed to fit into memory.
@@ -198,11 +198,11 @@ def auto_accumulate(
         model: A zoo model on the device it is to be trained on.
         size: Height and width of the images that the model looks at outside training.
         recipe: What is to be done.
-        limit: Bytes for each process, as for `largest_part`.
+        limit: Bytes for each process, as for `largest_micro_batch`.
 
     Returns:
         A number of parts that divides a process's share of the batch: a value for the recipe's
-        ``accumulate``.
+        ``grad_accum_steps``.
 
     Raises:
         TrainingError: Not even one image fits, or the device does not tell its free memory.
@@ -211,13 +211,15 @@ def auto_accumulate(
     freeze(model, recipe.freeze, recipe.freeze_blocks)
     bf16 = computes_in_bf16(recipe, next(model.parameters()).device)
     largest = max(recipe.training_size(size, epoch) for epoch in (1, recipe.epochs))
-    most = largest_part(model, largest, limit=limit, grad_checkpointing=recipe.grad_checkpointing, bf16=bf16)
+    most = largest_micro_batch(
+        model, largest, limit=limit, grad_checkpointing=recipe.grad_checkpointing, bf16=bf16
+    )
     if most == 0:
         raise TrainingError(
             f"not even one image of {largest[0]} x {largest[1]} pixels fits into memory. Take a smaller "
             "model, lower the recipe's resolution, or set its grad_checkpointing to true."
         )
-    share = max(1, recipe.batch_size // distributed.count())
+    share = max(1, recipe.batch_size // distributed.world_size())
     return next(parts for parts in range(1, share + 1) if share % parts == 0 and share // parts <= most)
 
 

@@ -46,7 +46,7 @@ class Card:
         skipped: How many photos of that data were left out, since they could not be read, by split
             (``train``, ``val``, ``test``).
         recipe: How it was trained, as plain JSON; empty where that is not known.
-        licence: Under which licence the weights may be used.
+        license: Under which license the weights may be used.
         library_version: Version of activitynet that wrote the card; filled in when saved.
         sha256: SHA-256 of the tensors' file in hexadecimal; filled in when saved.
         card_version: Version of these fields.
@@ -65,13 +65,13 @@ class Card:
     training_data: str = ""
     skipped: Mapping[str, int] = dataclasses.field(default_factory=dict)
     recipe: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    licence: str = ""
+    license: str = ""
     library_version: str = ""
     sha256: str = ""
     card_version: int = CARD_VERSION
 
     def __post_init__(self) -> None:
-        for name in ("architecture", "training_data", "licence", "library_version", "sha256"):
+        for name in ("architecture", "training_data", "license", "library_version", "sha256"):
             if not isinstance(getattr(self, name), str):
                 refuse(name, "must be a text", getattr(self, name))
         if not self.architecture:
@@ -228,7 +228,7 @@ class EnsembleCard:
         cascade: When not all members need to be asked; `None` asks all.
         metrics: Scores, with the split they were measured on, as plain JSON.
         training_data: What the members were trained on.
-        licence: Under which licence the weights may be used.
+        license: Under which license the weights may be used.
         library_version: Version of activitynet that wrote the card; filled in when saved.
         ensemble_version: Version of these fields.
 
@@ -243,7 +243,7 @@ class EnsembleCard:
     cascade: Stages | None = None
     metrics: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     training_data: str = ""
-    licence: str = ""
+    license: str = ""
     library_version: str = ""
     ensemble_version: int = ENSEMBLE_VERSION
 
@@ -263,7 +263,7 @@ class EnsembleCard:
             refuse("temperature", "must be a number from 0.001 to 1000", self.temperature)
         if self.cascade is not None and len(self.cascade.temperatures) != len(members):
             refuse("cascade", "must have a temperature a member", self.cascade)
-        for name in ("training_data", "licence", "library_version"):
+        for name in ("training_data", "license", "library_version"):
             if not isinstance(getattr(self, name), str):
                 refuse(name, "must be a text", getattr(self, name))
         object.__setattr__(self, "metrics", plain_json("metrics", self.metrics))

@@ -67,9 +67,9 @@ RGB, {height} x {width} pixels, resized by "{resize}", {interpolation}. `config.
 
 {recipe}
 
-## Licence
+## License
 
-{licence}
+{license}
 
 ## Classes
 
@@ -108,7 +108,7 @@ def model_page(card: Card, *, picture: str | None = None) -> str:
         calibration=_calibration(card),
         training_data=_training_data(card),
         recipe=_table(("setting", "value"), _flat(card.recipe)) if card.recipe else "Not stated.",
-        licence=_escaped(card.licence) or "Not stated.",
+        license=_escaped(card.license) or "Not stated.",
         classes=_classes(card),
         version=_escaped(card.library_version),
         sha256=card.sha256,
@@ -152,9 +152,9 @@ temperature is {temperature:.4g}.
 
 {training_data}
 
-## Licence
+## License
 
-{licence}
+{license}
 
 ## Classes
 
@@ -181,7 +181,7 @@ def ensemble_page(card: EnsembleCard, members: Sequence[Card], *, picture: str |
         temperature=card.temperature,
         classes_table=_classes(card),
         training_data=_escaped(card.training_data) or "Not stated.",
-        licence=_escaped(card.licence) or "Not stated.",
+        license=_escaped(card.license) or "Not stated.",
         version=_escaped(card.library_version),
     )
 
@@ -231,14 +231,14 @@ def _classes(card: Card | EnsembleCard) -> str:
 
 
 def _front_matter(card: Card | EnsembleCard) -> str:
-    if not card.licence:
-        licence = ["license: unknown"]
-    elif card.licence.lower() in _HUB_LICENCES:
-        licence = [f"license: {card.licence.lower()}"]
+    if not card.license:
+        license = ["license: unknown"]
+    elif card.license.lower() in _HUB_LICENCES:
+        license = [f"license: {card.license.lower()}"]
     else:  # a JSON text is a YAML text, too
-        licence = ["license: other", f"license_name: {json.dumps(card.licence, ensure_ascii=False)}"]
+        license = ["license: other", f"license_name: {json.dumps(card.license, ensure_ascii=False)}"]
     fixed = "library_name: activitynet\npipeline_tag: image-classification\ntags:\n- activitynet"
-    return "\n".join([*licence, fixed])
+    return "\n".join([*license, fixed])
 
 
 def _flat(metrics: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:

@@ -42,7 +42,7 @@ class KnownWeights:
         classes: How many classes they tell apart.
         size: Bytes of their files.
         cached: Whether they load without a network.
-        licence: Under which licence they may be used; empty where it is not known.
+        license: Under which license they may be used; empty where it is not known.
     """
 
     name: str
@@ -50,7 +50,7 @@ class KnownWeights:
     classes: int
     size: int
     cached: bool
-    licence: str
+    license: str
 
 
 def list_weights() -> list[KnownWeights]:
@@ -69,7 +69,7 @@ def _own() -> KnownWeights:
     folder = find_weights(DEFAULT)
     card = read_card(folder)
     size = sum(file.stat().st_size for file in folder.iterdir())
-    return KnownWeights(DEFAULT, str(folder), len(card.classes), size, cached=True, licence=card.licence)
+    return KnownWeights(DEFAULT, str(folder), len(card.classes), size, cached=True, license=card.license)
 
 
 def _released(release: hub.Release) -> KnownWeights:
@@ -80,7 +80,7 @@ def _released(release: hub.Release) -> KnownWeights:
         classes=len(release.classes),
         size=release.size,
         cached=mirrored is not None or all(hub.is_cached(release.reference, name) for name in release.files),
-        licence=release.licence,
+        license=release.license,
     )
 
 
@@ -109,7 +109,7 @@ def _entry(repository: str, revision: huggingface_hub.CachedRevisionInfo) -> Kno
     branches = sorted(revision.refs)
     name = repository if "main" in branches else f"{repository}@{[*branches, revision.commit_hash][0]}"
     return KnownWeights(
-        name, source, len(card.classes), revision.size_on_disk, cached=True, licence=card.licence
+        name, source, len(card.classes), revision.size_on_disk, cached=True, license=card.license
     )
 
 

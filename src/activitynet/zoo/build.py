@@ -34,17 +34,17 @@ def build(name: str, *, num_classes: int, arguments: Mapping[str, Any]) -> nn.Mo
     """
     if "num_classes" in arguments:
         raise ModelError("num_classes stands among the further arguments. Give it by itself.")
-    settled = {**DEFAULTS, **arguments}
+    resolved = {**DEFAULTS, **arguments}
     if not isinstance(num_classes, int) or num_classes < 0:
         raise ModelError(f"num_classes is {num_classes!r}, but has to be an integer of at least 0.")
-    if not isinstance(settled["in_chans"], int) or settled["in_chans"] < 1:
-        raise ModelError(f"in_chans is {settled['in_chans']!r}, but has to be an integer of at least 1.")
+    if not isinstance(resolved["in_chans"], int) or resolved["in_chans"] < 1:
+        raise ModelError(f"in_chans is {resolved['in_chans']!r}, but has to be an integer of at least 1.")
     for key in ("drop_rate", "drop_path_rate"):
-        check_rate(key, settled[key])
+        check_rate(key, resolved[key])
     if name.startswith(timm_bridge.PREFIX):
-        return timm_bridge.build(name, num_classes, settled)
+        return timm_bridge.build(name, num_classes, resolved)
     architecture = find(name)
-    given = {k: v for k, v in settled.items() if k in architecture.options or (k, v) not in DEFAULTS.items()}
+    given = {k: v for k, v in resolved.items() if k in architecture.options or (k, v) not in DEFAULTS.items()}
     architecture.check(given)
     # Not timm.create_model, which drops every argument that is None: se_reduction=None means something.
     model: nn.Module = model_entrypoint(name)(num_classes=num_classes, **given)

@@ -72,12 +72,12 @@ class Architecture:
         """
         self.check(arguments)
         model = self.factory(**arguments)
-        settled = {**self.options, **arguments}
+        resolved = {**self.options, **arguments}
         defaults = {**self.options, **DEFAULTS}
         model.architecture = self.name  # type: ignore[assignment]
         model.model_args = {  # type: ignore[assignment]
             key: value
-            for key, value in settled.items()
+            for key, value in resolved.items()
             if key != "num_classes" and (key == "act" or value != defaults[key])
         }
         return model

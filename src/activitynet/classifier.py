@@ -14,7 +14,7 @@ from torch import nn
 from activitynet.data.preprocess import Preprocess, Views
 from activitynet.errors import ModelError
 from activitynet.evaluation import Scores
-from activitynet.evaluation.calibration import Calibration, Method, calibrated, fold_scaling
+from activitynet.evaluation.calibration import Calibration, Method, fit_calibration, fold_scaling
 from activitynet.export import is_exported
 from activitynet.inference import (
     Engine,
@@ -108,7 +108,7 @@ class Classifier(Learner):
         answers = self.collect_outputs(
             data, split=split, batch_size=batch_size, workers=workers, skip_bad=skip_bad
         )
-        found = calibrated(answers, method=method, risk=risk)
+        found = fit_calibration(answers, method=method, risk=risk)
         if found.factors:
             fold_scaling(self._ready()[0], np.array(found.factors), np.array(found.offsets))
         self.temperature, self.unknown_below = found.temperature, found.unknown_below

@@ -13,7 +13,7 @@ from activitynet import Classifier, create_model
 from activitynet.data.dataset import Photo
 from activitynet.errors import DataError, ModelError
 from activitynet.evaluation import Outputs
-from activitynet.evaluation.calibration import calibrated, fit_vector_scaling, fold_scaling
+from activitynet.evaluation.calibration import fit_calibration, fit_vector_scaling, fold_scaling
 
 
 def answers(count: int, *, factors: object = 1.0, offsets: object = 0.0, seed: int = 0) -> Outputs:
@@ -33,7 +33,7 @@ def answers(count: int, *, factors: object = 1.0, offsets: object = 0.0, seed: i
 
 
 def test_a_temperature_mends_what_is_too_sure() -> None:
-    found = calibrated(answers(4000, factors=0.4))
+    found = fit_calibration(answers(4000, factors=0.4))
     assert found.temperature == pytest.approx(2.5, rel=0.08)
     assert found.ece > 0.1
     assert found.ece_held_out < 0.03
@@ -47,7 +47,7 @@ def test_vector_scaling_finds_what_was_planted_and_mends_what_a_temperature_cann
     scale, shift = fit_vector_scaling(planted.logits.astype(np.float64), planted.labels)
     assert scale == pytest.approx(factors, abs=0.1)
     assert shift - shift[2] == pytest.approx(offsets - offsets[2], abs=0.15)
-    vector, plain = (calibrated(planted, method=method) for method in ("vector", "temperature"))  # type: ignore[arg-type]
+    vector, plain = (fit_calibration(planted, method=method) for method in ("vector", "temperature"))  # type: ignore[arg-type]
     assert vector.ece_held_out < 0.02 < plain.ece_held_out
     assert vector.temperature == 1
 
@@ -85,12 +85,12 @@ def test_halves_never_share_a_group() -> None:
     one = answers(2)
     grouped = tuple(Photo(photo.path, photo.label, group="g") for photo in one.photos)
     with pytest.raises(DataError, match="two groups"):
-        calibrated(dataclasses.replace(one, photos=grouped))
+        fit_calibration(dataclasses.replace(one, photos=grouped))
 
 
 def test_an_unknown_method_is_named() -> None:
     with pytest.raises(DataError, match="Did you mean 'temperature'"):
-        calibrated(answers(20), method="temprature")  # type: ignore[arg-type]
+        fit_calibration(answers(20), method="temprature")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("method", ["temperature", "vector"])
@@ -108,7 +108,7 @@ def test_what_was_fitted_is_saved_and_used(method: str, sample_data: Path, tmp_p
     loss = [-a.log_probabilities[np.arange(40), a.labels].mean() for a in (before, after)]
     assert loss[1] < loss[0]
     if method == "temperature":
-        np.testing.assert_array_equal(before.guesses, after.guesses)
+        np.testing.assert_array_equal(before.predicted, after.predicted)
     photo = before.photos[0].path
     unknown, known = loaded.predict_one(photo), loaded.predict_one(photo, unknown_below=0)
     assert (unknown.unknown, unknown.label) == (True, None)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.special import log_softmax
 
 from activitynet.evaluation.calibration import expected_calibration_error
-from activitynet.evaluation.metrics import FLATTERED, Measures, measured
+from activitynet.evaluation.metrics import BIASED_UP, WeightedMetrics, measure
 
 
 def drawn(count: int, classes: int = 6, seed: int = 0, sharp: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -29,7 +29,9 @@ def by_hand() -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_a_case_worked_by_hand() -> None:
-    found = {name: values[0].tolist() for name, values in Measures(*by_hand())(np.ones((1, 4))).items()}
+    found = {
+        name: values[0].tolist() for name, values in WeightedMetrics(*by_hand())(np.ones((1, 4))).items()
+    }
     # Called 0, 0, 1, 1: the second and the third are wrong.
     assert found["accuracy"] == [0.5]
     assert found["balanced_accuracy"] == [0.5]
@@ -45,8 +47,8 @@ def test_a_case_worked_by_hand() -> None:
 def test_weights_are_copies_of_photos() -> None:
     log_probabilities, labels = drawn(60)
     times = np.random.default_rng(1).integers(0, 4, 60)
-    weighted = Measures(log_probabilities, labels)(times[None].astype(float))
-    copied = Measures(np.repeat(log_probabilities, times, axis=0), np.repeat(labels, times))
+    weighted = WeightedMetrics(log_probabilities, labels)(times[None].astype(float))
+    copied = WeightedMetrics(np.repeat(log_probabilities, times, axis=0), np.repeat(labels, times))
     plain = copied(np.ones((1, times.sum())))
     for name in set(plain) - {"adaptive_ece"}:  # whose bins are those of the photos as they are
         np.testing.assert_allclose(weighted[name], plain[name], atol=1e-12, err_msg=name)
@@ -61,7 +63,8 @@ def test_agrees_with_scikit_learn(seed: int, count: int, coarse: bool) -> None:
     guesses, odds = log_probabilities.argmax(axis=1), np.exp(log_probabilities)
     present, names = np.unique(labels), list(range(6))
     found = {
-        name: values[0] for name, values in Measures(log_probabilities, labels)(np.ones((1, count))).items()
+        name: values[0]
+        for name, values in WeightedMetrics(log_probabilities, labels)(np.ones((1, count))).items()
     }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a guess that no photo is of
@@ -95,31 +98,31 @@ def test_agrees_with_scikit_learn(seed: int, count: int, coarse: bool) -> None:
 
 def test_of_equal_probabilities_the_first_class_counts_as_argmax_has_it() -> None:
     odds = np.log(np.full((3, 4), 0.25))
-    found = Measures(odds, np.array([0, 1, 3]))(np.ones((1, 3)))
+    found = WeightedMetrics(odds, np.array([0, 1, 3]))(np.ones((1, 3)))
     assert found["accuracy"][0, 0] == pytest.approx(1 / 3)
     assert found["top_2"][0, 0] == pytest.approx(2 / 3)
 
 
 def test_every_estimate_lies_in_its_interval_and_the_same_seed_gives_the_same() -> None:
     log_probabilities, labels = drawn(200, sharp=1.5)
-    found = measured(log_probabilities, labels, np.arange(200), resamples=200)
+    found = measure(log_probabilities, labels, np.arange(200), resamples=200)
     for name, estimates in found.items():
         for estimate in filter(None, estimates):
             assert 0 <= estimate.low <= estimate.high, name
-            if name not in FLATTERED:
+            if name not in BIASED_UP:
                 assert estimate.low <= estimate.value <= estimate.high, name
-    assert found == measured(log_probabilities, labels, np.arange(200), resamples=200)
+    assert found == measure(log_probabilities, labels, np.arange(200), resamples=200)
 
 
 @pytest.mark.parametrize(
     ("name", "sharp"), [("macro_f1", 1.0), ("log_loss", 1.0), ("ece", 2.0), ("mean_average_precision", 1.0)]
 )
 def test_intervals_hold_what_a_hundred_times_as_many_photos_say(name: str, sharp: float) -> None:
-    truth = Measures(*drawn(100_000, seed=99, sharp=sharp))(np.ones((1, 100_000)))[name][0, 0]
+    truth = WeightedMetrics(*drawn(100_000, seed=99, sharp=sharp))(np.ones((1, 100_000)))[name][0, 0]
     held = 0
     for seed in range(60):
         log_probabilities, labels = drawn(400, seed=seed, sharp=sharp)
-        (found,) = measured(log_probabilities, labels, np.arange(400), resamples=120, seed=seed)[name]
+        (found,) = measure(log_probabilities, labels, np.arange(400), resamples=120, seed=seed)[name]
         assert found is not None
         held += found.low <= truth <= found.high
     assert held >= 51  # of 57 expected; fewer than that is less than one in 500 by chance

@@ -1,15 +1,8 @@
 """What a classifier is worth, in numbers and pictures."""
 
-from activitynet.evaluation.diagnosis import Comparison, compared
-from activitynet.evaluation.metrics import (
-    MIN_SUPPORT,
-    ClassScore,
-    Outputs,
-    Scores,
-    collect_outputs,
-    measured,
-    score,
-)
+from activitynet.evaluation.diagnosis import Comparison, compare
+from activitynet.evaluation.metrics import MIN_SUPPORT, ClassScore, Scores, measure, score
+from activitynet.evaluation.outputs import Outputs, collect_outputs
 from activitynet.evaluation.plots import (
     plot_confusion,
     plot_learning_curves,
@@ -26,8 +19,8 @@ __all__ = [
     "Outputs",
     "Scores",
     "collect_outputs",
-    "compared",
-    "measured",
+    "compare",
+    "measure",
     "plot_confusion",
     "plot_learning_curves",
     "plot_learning_rates",

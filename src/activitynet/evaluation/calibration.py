@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from activitynet.errors import DataError, ModelError, did_you_mean
-from activitynet.evaluation.metrics import Outputs
+from activitynet.evaluation.outputs import Outputs
 from activitynet.evaluation.stats import BINS, CONFIDENCE, Floats, Ints, confidence_bins, log_softmax
 
 _INVERSE_TEMPERATURES = (1e-2, 1e2)
@@ -19,13 +19,13 @@ _BISECTIONS = 50  # halve that interval to about 1e-13
 
 
 def fit_temperature(logits: Floats, labels: Ints) -> float:
-    """Return the temperature under which the labels are most probable (Guo et al. 2017).
+    """Return the temperature that maximises the likelihood of the labels (Guo et al. 2017).
 
-    Dividing logits by it changes how sure a model says it is, and never which class it names.
+    Dividing logits by it changes the confidence, never the predicted class.
     https://arxiv.org/abs/1706.04599
 
     Args:
-        logits: Logits or log-probabilities, (N, classes), of photos that were not learned from.
+        logits: Logits or log-probabilities, (N, classes), of photos that were not trained on.
         labels: True class indices, (N,).
 
     Returns:
@@ -39,28 +39,24 @@ def fit_temperature(logits: Floats, labels: Ints) -> float:
     right = logits[np.arange(len(labels)), labels]
     low, high = _INVERSE_TEMPERATURES
     for _ in range(_BISECTIONS):
-        # The loss is convex in the inverse temperature: its slope is zero at one place.
+        # The loss is convex in the inverse temperature, so its slope has one zero.
         middle = (low * high) ** 0.5
-        said = torch.from_numpy(logits * middle).softmax(dim=1).numpy()
-        slope = ((said * logits).sum(axis=1) - right).mean()
+        probabilities = torch.from_numpy(logits * middle).softmax(dim=1).numpy()
+        slope = ((probabilities * logits).sum(axis=1) - right).mean()
         low, high = (middle, high) if slope < 0 else (low, middle)
     return 1 / (low * high) ** 0.5
-
-
-"""Bins of a calibration error, unless told."""
 
 
 def expected_calibration_error(
     probabilities: Floats, labels: Ints, *, bins: int = BINS, adaptive: bool = False
 ) -> float:
-    """Return by how much confidence and accuracy differ on average (Naeini et al. 2015).
+    """Return the mean gap between confidence and accuracy (Naeini et al. 2015).
 
     Args:
         probabilities: (N, classes).
         labels: True class indices, (N,).
-        bins: How many.
-        adaptive: Bins of as many photos each, which few photos of high confidence need; else bins of equal
-            width.
+        bins: Number of bins.
+        adaptive: Bins with equal numbers of photos, not of equal width.
 
     Returns:
         The mean over photos of their bin's |accuracy - confidence|, in [0, 1].
@@ -78,14 +74,14 @@ def expected_calibration_error(
 
 
 def fit_vector_scaling(logits: Floats, labels: Ints) -> tuple[Floats, Floats]:
-    """Return the factors and offsets of the classes under which the labels are most probable.
+    """Return the vector scaling that maximises the likelihood of the labels.
 
-    After Guo et al. 2017, https://arxiv.org/abs/1706.04599. It starts at the best temperature, and a class of
-    few photos stays near it: a normal prior of deviation 1 holds the offsets to 0, and the factors, as
-    multiples of the inverse temperature, to 1. Unlike a temperature it can change which class is named.
+    After Guo et al. 2017, https://arxiv.org/abs/1706.04599. It starts at the best temperature. A
+    normal prior of deviation 1 pulls offsets to 0 and factors (as multiples of the inverse temperature) to
+    1, so that classes with few photos stay near the temperature. It can change the predicted class.
 
     Args:
-        logits: Logits, (N, classes), of photos that were not learned from.
+        logits: Logits, (N, classes), of photos that were not trained on.
         labels: True class indices, (N,).
 
     Returns:
@@ -105,9 +101,9 @@ def fit_vector_scaling(logits: Floats, labels: Ints) -> tuple[Floats, Floats]:
         factors, offsets = values[:classes], values[classes:]
         scaled = warm * factors + offsets
         logarithms = log_softmax(scaled)
-        odds, lost = np.exp(logarithms), -logarithms[rows, labels].mean()
-        odds[rows, labels] -= 1
-        slopes = np.concatenate([(odds * warm).mean(axis=0), odds.mean(axis=0)])
+        probabilities, lost = np.exp(logarithms), -logarithms[rows, labels].mean()
+        probabilities[rows, labels] -= 1
+        slopes = np.concatenate([(probabilities * warm).mean(axis=0), probabilities.mean(axis=0)])
         away = np.concatenate([factors - 1, offsets])
         return lost + (away**2).sum() / (2 * count), slopes + away / count
 
@@ -117,23 +113,21 @@ def fit_vector_scaling(logits: Floats, labels: Ints) -> tuple[Floats, Floats]:
 
 
 def fold_scaling(model: nn.Module, factors: Floats, offsets: Floats) -> None:
-    """Make a vector scaling part of a model's last layer, which then gives the scaled logits.
-
-    So whatever reads the weights has it: every engine, exported files, ensembles, timm.
+    """Fold a vector scaling into a model's last layer, so that every engine and export has it.
 
     Args:
-        model: A model whose classifier is a linear layer; it is changed.
+        model: A model whose classifier is a linear layer. It is changed in place.
         factors: (classes,).
         offsets: (classes,).
 
     Raises:
-        ModelError: The classifier is none.
+        ModelError: The classifier is not linear.
     """
     head = model.get_classifier()  # type: ignore[operator]
     if not isinstance(head, nn.Linear):
         raise ModelError(
-            "vector scaling becomes part of a linear classifier, which this network does not end with; "
-            "choose the method 'temperature'."
+            "vector scaling needs a linear classifier, which this network does not have; use the method "
+            "'temperature'."
         )
     with torch.no_grad():
         scale = torch.from_numpy(factors).to(head.weight)
@@ -143,75 +137,75 @@ def fold_scaling(model: nn.Module, factors: Floats, offsets: Floats) -> None:
         head.bias.mul_(scale).add_(torch.from_numpy(offsets).to(scale))
 
 
-_LOOKS = 20
+_CANDIDATES = 20
 
 
-def risk_coverage(confidence: Floats, right: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:
-    """Return how often a model is wrong about the photos that it is surest of, for every share of them.
+def risk_coverage(confidence: Floats, correct: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:
+    """Return the risk–coverage curve: the error rate among the most confident share of the photos.
 
     El-Yaniv and Wiener 2010, https://www.jmlr.org/papers/v11/el-yaniv10a.html.
 
     Args:
         confidence: Probability of the most probable class, (N,).
-        right: Whether that class is the right one, (N,).
+        correct: Whether that class is the right one, (N,).
 
     Returns:
-        For each different confidence as a threshold, falling: the threshold, the share of photos at or above
-        it (coverage), and the share of them that are wrong (risk).
+        For each distinct confidence as threshold, descending: the threshold, the share of photos at or above
+        it (coverage), and the error rate among them (risk).
 
     Raises:
         DataError: There are no photos.
     """
-    if not len(right):
+    if not len(correct):
         raise DataError("there are no labelled photos to measure risk on.")
     order = np.argsort(-confidence, kind="stable")
     ranked = confidence[order]
     last = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
     answered = last + 1
-    wrong = np.cumsum(~right[order])[last]
-    return ranked[last], answered / len(right), wrong / answered
+    wrong = np.cumsum(~correct[order])[last]
+    return ranked[last], answered / len(correct), wrong / answered
 
 
 def threshold_for_risk(
-    confidence: Floats, right: NDArray[np.bool_], risk: float, *, sureness: float = CONFIDENCE
+    confidence: Floats, correct: NDArray[np.bool_], risk: float, *, confidence_level: float = CONFIDENCE
 ) -> float:
-    """Choose how probable the most probable class has to be, so that few answers are wrong.
+    """Return the lowest probability at which the error rate stays below a stated risk.
 
-    Photos below the threshold are called unknown. Looked at are the thresholds that answer 5, 10, … 100 % of
-    the photos. Chosen is the one that answers most, of those whose risk is at most the stated one even at the
-    upper end of its interval (Clopper and Pearson 1934, shared among all by Bonferroni): so the promise holds
-    on other photos of the same kind, with the given sureness. It takes photos for independent. After Geifman
-    and El-Yaniv 2017, https://arxiv.org/abs/1705.08500.
+    Photos below the threshold are *unknown*. Candidates are the thresholds that answer 5, 10, … 100 % of the
+    photos. The result is the one with the largest coverage whose risk is at most the stated one at the upper
+    end of its interval (Clopper and Pearson 1934, with Bonferroni's correction), so that it holds on other
+    photos of the same kind. Photos are taken as independent. After Geifman and El-Yaniv 2017,
+    https://arxiv.org/abs/1705.08500.
 
     Args:
-        confidence: Probability of the most probable class, (N,), of photos that were not learned from.
-        right: Whether that class is the right one, (N,).
-        risk: Share of answers that may be wrong, in (0, 1).
-        sureness: In (0, 1).
+        confidence: Probability of the most probable class, (N,), of photos that were not trained on.
+        correct: Whether that class is the right one, (N,).
+        risk: Allowed error rate, in (0, 1).
+        confidence_level: Of the interval, in (0, 1).
 
     Returns:
-        A probability; a photo is answered when its own is not below it.
+        A probability, in [0, 1].
 
     Raises:
-        DataError: The risk is out of range, or cannot be promised for any threshold.
+        DataError: The risk is out of range, or no threshold reaches it.
     """
     if not 0 < risk < 1:
         raise DataError(f"risk must lie in (0, 1), got {risk!r}.")
-    thresholds, coverage, errors = risk_coverage(confidence, right)
-    answered = np.round(coverage * len(right))
+    thresholds, coverage, errors = risk_coverage(confidence, correct)
+    answered = np.round(coverage * len(correct))
     wrong = np.round(errors * answered)
-    looked_at = np.unique(np.searchsorted(coverage, np.arange(1, _LOOKS + 1) / _LOOKS - 1e-9))
-    answered, wrong = answered[looked_at], wrong[looked_at]
+    candidates = np.unique(np.searchsorted(coverage, np.arange(1, _CANDIDATES + 1) / _CANDIDATES - 1e-9))
+    answered, wrong = answered[candidates], wrong[candidates]
     from scipy.stats import beta  # noqa: PLC0415  predicting needs no SciPy
 
-    bound = beta.ppf(1 - (1 - sureness) / _LOOKS, wrong + 1, np.maximum(answered - wrong, 1e-9))
+    bound = beta.ppf(1 - (1 - confidence_level) / _CANDIDATES, wrong + 1, np.maximum(answered - wrong, 1e-9))
     safe = np.flatnonzero(bound <= risk)
     if not len(safe):
         raise DataError(
-            f"no threshold promises a risk of {risk:g} on these {len(right)} photos: allow more, or give "
-            "more labelled photos."
+            f"no threshold reaches a risk of {risk:g} on these {len(correct)} photos: allow more risk, or "
+            "give more labelled photos."
         )
-    return float(thresholds[looked_at[safe[-1]]])
+    return float(thresholds[candidates[safe[-1]]])
 
 
 Method: TypeAlias = Literal["temperature", "vector"]
@@ -219,18 +213,18 @@ Method: TypeAlias = Literal["temperature", "vector"]
 
 @dataclass(frozen=True)
 class Calibration:
-    """What a calibration fitted.
+    """A fitted calibration.
 
     Attributes:
         method: ``"temperature"`` or ``"vector"``.
-        photos: How many it was fitted on.
+        photos: Number of photos it was fitted on.
         ece: Expected calibration error before.
-        ece_held_out: The same after, each photo judged by what was fitted on the half that it is not in.
-        temperature: What logits are divided by; 1 where ``factors`` do that.
-        factors: What the logits of each class are multiplied with (vector scaling), or nothing.
-        offsets: What is added to them.
+        ece_held_out: The same after, each half judged by the fit on the other half.
+        temperature: Logits are divided by it; 1 for vector scaling.
+        factors: Factor of each class's logit (vector scaling), or empty.
+        offsets: Offset of each class's logit, or empty.
         unknown_below: Photos whose most probable class is less probable are unknown; 0 for none.
-        risk: The share of wrong answers that this was chosen for.
+        risk: The error rate that the threshold was chosen for.
     """
 
     method: Method
@@ -248,7 +242,7 @@ class Calibration:
         return asdict(self)
 
     def summary(self) -> str:
-        """Say in one line what it does."""
+        """Return the calibration on one line."""
         what = f"temperature {self.temperature:.3g}" if self.method == "temperature" else "vector scaling"
         line = f"{what}, fitted on {self.photos} photos: calibration error {self.ece:.3f} before"
         line += f", {self.ece_held_out:.3f} after (on halves that were not used to fit)"
@@ -257,27 +251,26 @@ class Calibration:
         return line
 
 
-def calibrated(
-    answers: Outputs, *, method: Method = "temperature", risk: float | None = None, seed: int = 0
+def fit_calibration(
+    outputs: Outputs, *, method: Method = "temperature", risk: float | None = None, seed: int = 0
 ) -> Calibration:
-    """Fit what makes a model's probabilities believable.
+    """Calibrate a model's probabilities, and choose the threshold for *unknown*.
 
     Args:
-        answers: Of photos that were not learned from.
-        method: ``"temperature"`` never changes which class is named; ``"vector"`` also mends classes that
-            are named too often or too seldom, and wants more photos.
-        risk: Choose also below which probability a photo is unknown, so that no more than this share of the
-            answers is wrong (see `threshold_for_risk`).
-        seed: Fixes the halves by which the result is judged; groups stay whole.
+        outputs: Of photos that were not trained on.
+        method: ``"temperature"`` never changes the predicted class; ``"vector"`` also corrects classes that
+            are predicted too often or too rarely, and needs more photos.
+        risk: Choose `unknown_below` for this error rate (see `threshold_for_risk`). `None` chooses none.
+        seed: Seed of the halves that judge the result. Groups stay whole.
 
     Raises:
-        DataError: There are fewer than two groups of photos, the method is unknown, or the risk cannot be
-            promised.
+        DataError: There are fewer than two groups of photos, the method is unknown, or no threshold reaches
+            the risk.
     """
     if method not in get_args(Method):
         raise DataError(f"unknown method {method!r}.{did_you_mean(method, get_args(Method))}")
-    labels, groups = answers.labels, answers.groups
-    logits = answers.logits.astype(np.float64)
+    labels, groups = outputs.labels, outputs.groups
+    logits = outputs.logits.astype(np.float64)
     count = int(groups.max(initial=-1)) + 1
     if count < 2:
         raise DataError("calibration takes labelled photos of two groups or more; give more photos.")
@@ -288,12 +281,14 @@ def calibrated(
     factors, offsets = _fit(logits, labels, method)
     unknown_below = 0.0
     if risk is not None:
-        odds = np.exp(log_softmax(_scaled(logits, factors, offsets)))
-        unknown_below = threshold_for_risk(odds.max(axis=1), odds.argmax(axis=1) == labels, risk)
+        probabilities = np.exp(log_softmax(_scaled(logits, factors, offsets)))
+        unknown_below = threshold_for_risk(
+            probabilities.max(axis=1), probabilities.argmax(axis=1) == labels, risk
+        )
     return Calibration(
         method=method,
         photos=len(labels),
-        ece=expected_calibration_error(np.exp(answers.log_probabilities), labels),
+        ece=expected_calibration_error(np.exp(outputs.log_probabilities), labels),
         ece_held_out=expected_calibration_error(np.exp(log_softmax(held)), labels),
         temperature=float(1 / factors[0]) if method == "temperature" else 1.0,
         factors=tuple(factors.tolist()) if method == "vector" else (),

@@ -11,23 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from activitynet.errors import DataError
-from activitynet.evaluation.metrics import Outputs, scored_classes
-from activitynet.evaluation.stats import CONFIDENCE, RESAMPLES, Estimate, Floats, Ints, intervals
+from activitynet.evaluation.metrics import confusion_counts, f1_scores, scored_classes
+from activitynet.evaluation.outputs import Outputs
+from activitynet.evaluation.stats import CONFIDENCE, RESAMPLES, Estimate, Floats, Ints, bootstrap_intervals
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """By how much the second model is better than the first.
+    """Difference between a second model and a first one on the same photos.
 
     Attributes:
-        photos: How many both were asked about.
+        photos: Number of photos.
         accuracy: Difference of the accuracies.
         macro_f1: Difference of the macro-F1 scores, over the classes with at least 30 photos.
-        only_first: Photos that only the first is right about.
-        only_second: Photos that only the second is right about.
-        p_value: McNemar's exact test: how probable a difference at least so large is if both err alike. It
-            takes photos for independent, which those of one group are not: then trust the interval.
-        confidence: That of the intervals.
+        only_first: Photos that only the first predicts correctly.
+        only_second: Photos that only the second predicts correctly.
+        p_value: Of McNemar's exact test. It assumes independent photos; where photos have groups, use the
+            interval.
+        confidence: Confidence level of the intervals.
     """
 
     photos: int
@@ -39,23 +40,23 @@ class Comparison:
     confidence: float = CONFIDENCE
 
     def sentence(self, first: str, second: str) -> str:
-        """Say it in one line.
+        """Return the comparison as one sentence.
 
         Args:
-            first: What to call the first model.
-            second: What to call the second.
+            first: Name of the first model.
+            second: Name of the second.
         """
         points = self.accuracy
         low, high = 100 * points.low, 100 * points.high
         sure = f"{self.confidence:.0%} interval {_signed(low)} to {_signed(high)}".replace("%", " %")
         evidence = (
-            f"({sure}; right alone about {self.only_second} photos against {self.only_first}, "
+            f"({sure}; {self.only_second} photos right by it alone, {self.only_first} by the other alone; "
             f"McNemar p = {self.p_value:.2g}) on {self.photos} photos."
         )
         if low <= 0 <= high:
             return (
-                f"No difference between {first} and {second} is shown: {_signed(100 * points.value)} points "
-                f"of accuracy {evidence}"
+                f"No significant difference between {first} and {second}: "
+                f"{_signed(100 * points.value)} points of accuracy {evidence}"
             )
         word = "better" if points.value > 0 else "worse"
         return (
@@ -67,7 +68,7 @@ class Comparison:
         return asdict(self)
 
 
-def compared(
+def compare(
     labels: Ints,
     first: Ints,
     second: Ints,
@@ -80,36 +81,36 @@ def compared(
 ) -> Comparison:
     """Compare two models by a paired bootstrap and by McNemar's test (McNemar 1947).
 
-    Both models are scored on the same resamples, so what makes photos hard for both cancels out.
+    Both models are scored on the same resamples, so that the difficulty of photos cancels out.
 
     Args:
         labels: True class indices, (N,).
-        first: What the first model says, (N,).
-        second: What the second says, (N,).
-        groups: Numbers of the photos' groups from 0, (N,).
-        classes: How many there are.
-        resamples: How many.
-        confidence: How often an interval should hold the truth, in (0, 1).
-        seed: Fixes what is drawn.
+        first: Classes that the first model predicts, (N,).
+        second: Classes that the second predicts, (N,).
+        groups: Number of each photo's group, from 0, (N,).
+        classes: Number of classes.
+        resamples: Number of bootstrap resamples.
+        confidence: Confidence level, in (0, 1).
+        seed: Seed of the resampling.
 
     Raises:
         DataError: The numbers of photos differ, or there are none.
     """
     if not len(labels) == len(first) == len(second) == len(groups):
-        raise DataError("both models have to answer for the same photos; evaluate them on the same split.")
+        raise DataError("both models need predictions for the same photos; evaluate them on the same split.")
     right, other = first == labels, second == labels
     scored = scored_classes(np.bincount(labels, minlength=classes))
 
     def difference(weights: Floats) -> dict[str, Floats]:
         total = weights.sum(axis=1)
         gain = (weights @ (other.astype(np.float64) - right)) / total
-        f1 = [_macro_f1(weights, labels, guess, classes)[:, scored] for guess in (first, second)]
+        f1 = [_weighted_f1(weights, labels, guess, classes)[:, scored] for guess in (first, second)]
         return {
             "accuracy": gain[:, None],
             "macro_f1": (f1[1] - f1[0]).mean(axis=1, keepdims=True),
         }
 
-    found = intervals(difference, groups, resamples=resamples, confidence=confidence, seed=seed)
+    found = bootstrap_intervals(difference, groups, resamples=resamples, confidence=confidence, seed=seed)
     (accuracy,), (macro_f1,) = found["accuracy"], found["macro_f1"]
     if accuracy is None or macro_f1 is None:
         raise DataError("there are no labelled photos to compare on.")
@@ -128,11 +129,10 @@ def compared(
     )
 
 
-def _macro_f1(weights: Floats, labels: Ints, guesses: Ints, classes: int) -> Floats:
+def _weighted_f1(weights: Floats, labels: Ints, predicted: Ints, classes: int) -> Floats:
     eye = np.eye(classes)
-    both = weights @ (eye[labels] + eye[guesses])
-    hits = weights @ (eye[labels] * (labels == guesses)[:, None])
-    return 2 * hits / np.maximum(both, 1)
+    hits = eye[labels] * (labels == predicted)[:, None]
+    return f1_scores(weights @ hits, weights @ eye[labels], weights @ eye[predicted])
 
 
 def _signed(points: float) -> str:
@@ -140,23 +140,23 @@ def _signed(points: float) -> str:
 
 
 MIN_SLICE = 10
-"""Photos that a slice has at least: of fewer, nothing can be said."""
+"""Smallest slice that is reported."""
 
 _SHOWN_PHOTOS = 4
 
 
 @dataclass(frozen=True)
 class Slice:
-    """Some of the photos, by something that should not matter.
+    """A subset of the photos, by a property that should not matter.
 
     Attributes:
-        kind: What they are cut by: ``"source"``, ``"group"``, ``"size"``, ``"shape"`` or ``"brightness"``.
-        name: Which they are.
-        photos: How many.
-        accuracy: Share of them that is right.
+        kind: The property: ``"source"``, ``"group"``, ``"size"``, ``"shape"`` or ``"brightness"``.
+        name: Its value or range.
+        photos: Number of photos.
+        accuracy: Accuracy on them, in [0, 1].
         low: Lower end of its 95 % interval (Wilson 1927).
-        high: Upper end: by this, slices are ranked, so that a small one does not come first by chance.
-        rest: Accuracy of all other photos.
+        high: Upper end. Slices are ranked by it, so that small ones do not come first by chance.
+        rest: Accuracy on all other photos.
     """
 
     kind: str
@@ -174,15 +174,15 @@ class Slice:
 
 @dataclass(frozen=True)
 class Confusion:
-    """One class taken for another.
+    """One class predicted as another.
 
     Attributes:
         label: The true class.
-        predicted: What it is taken for.
-        count: How many photos.
-        share: Of the true class's photos, in [0, 1].
-        damage: By how much macro-F1 would rise if these photos were right.
-        photos: Indices of those the model is surest of, some of them.
+        predicted: The predicted class.
+        count: Number of photos.
+        share: Share of the true class's photos, in [0, 1].
+        damage: Gain in macro-F1 if these photos were predicted correctly.
+        photos: Indices of some of them, those with the most confident predictions first.
     """
 
     label: str
@@ -197,18 +197,16 @@ class Confusion:
         return asdict(self)
 
 
-def slices(answers: Outputs, *, least: int = MIN_SLICE) -> list[Slice]:
-    """Return the slices of the photos, the worst first.
-
-    Cut are sources, groups, shapes, and quarters by size and by brightness.
+def slices(outputs: Outputs, *, least: int = MIN_SLICE) -> list[Slice]:
+    """Return accuracy by source, group, shape, and quarter of size and brightness, the worst first.
 
     Args:
-        answers: Of a model.
-        least: Photos that a slice has to have.
+        outputs: A model's outputs.
+        least: Smallest number of photos of a slice.
     """
-    right = answers.guesses == answers.labels
+    right = outputs.predicted == outputs.labels
     found = []
-    for kind, name, inside in _cuts(answers, least):
+    for kind, name, inside in _cuts(outputs, least):
         count = int(inside.sum())
         if least <= count < len(right):
             low, high = _wilson(int(right[inside].sum()), count)
@@ -217,20 +215,20 @@ def slices(answers: Outputs, *, least: int = MIN_SLICE) -> list[Slice]:
     return sorted(found, key=lambda part: (part.high, part.kind, part.name))
 
 
-def _cuts(answers: Outputs, least: int) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
+def _cuts(outputs: Outputs, least: int) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
     for kind in ("source", "group"):
-        values = np.array([getattr(photo, kind) for photo in answers.photos], dtype=object)
+        values = np.array([getattr(photo, kind) for photo in outputs.photos], dtype=object)
         named, numbers, counts = np.unique(values.astype(str), return_inverse=True, return_counts=True)
         for number in np.flatnonzero((counts >= least) & (named != "")):
             yield kind, str(named[number]), numbers == number
-    pixels = answers.sizes.prod(axis=1).astype(np.float64)
+    pixels = outputs.sizes.prod(axis=1).astype(np.float64)
     yield from _quarters("size", pixels, ",.0f", "pixels")
-    yield from _quarters("brightness", answers.brightness.astype(np.float64), ".2f", "of white")
-    ratio = answers.sizes[:, 0] / answers.sizes[:, 1]
-    yield "shape", "upright", ratio < 0.9
+    yield from _quarters("brightness", outputs.brightness.astype(np.float64), ".2f", "of white")
+    ratio = outputs.sizes[:, 0] / outputs.sizes[:, 1]
+    yield "shape", "portrait", ratio < 0.9
     yield "shape", "about square", (ratio >= 0.9) & (ratio <= 1.1)
-    yield "shape", "lying", (ratio > 1.1) & (ratio <= 2)
-    yield "shape", "more than twice as wide as high", ratio > 2
+    yield "shape", "landscape", (ratio > 1.1) & (ratio <= 2)
+    yield "shape", "panorama (wider than 2:1)", ratio > 2
 
 
 def _quarters(
@@ -253,48 +251,46 @@ def _wilson(right: int, count: int) -> tuple[float, float]:
     return (centre - spread) / whole, (centre + spread) / whole
 
 
-def confusions(answers: Outputs, *, count: int = 10) -> list[Confusion]:
-    """Return the pairs of classes whose confusion costs most macro-F1.
+def confusions(outputs: Outputs, *, count: int = 10) -> list[Confusion]:
+    """Return the most damaging confusions: those that cost most macro-F1.
 
     Args:
-        answers: Of a model.
-        count: How many to return at most.
+        outputs: A model's outputs.
+        count: Largest number to return.
     """
-    labels, guesses, classes = answers.labels, answers.guesses, len(answers.classes)
-    counts = np.zeros((classes, classes), dtype=np.int64)
-    np.add.at(counts, (labels, guesses), 1)
+    labels, predicted, classes = outputs.labels, outputs.predicted, len(outputs.classes)
+    counts = confusion_counts(labels, predicted, classes)
     scored = scored_classes(counts.sum(axis=1))
     whole = _f1(counts)[scored].mean()
-    confidence = answers.log_probabilities.max(axis=1)
+    confidence = outputs.log_probabilities.max(axis=1)
     found = []
     for label, guess in zip(*np.nonzero(counts), strict=True):
         if label == guess:
             continue
-        mended = counts.copy()
-        mended[label, label] += mended[label, guess]
-        mended[label, guess] = 0
-        members = np.flatnonzero((labels == label) & (guesses == guess))
-        surest = members[np.argsort(-confidence[members], kind="stable")][:_SHOWN_PHOTOS]
+        corrected = counts.copy()
+        corrected[label, label] += corrected[label, guess]
+        corrected[label, guess] = 0
+        members = np.flatnonzero((labels == label) & (predicted == guess))
+        most_confident = members[np.argsort(-confidence[members], kind="stable")][:_SHOWN_PHOTOS]
         found.append(
             Confusion(
-                label=answers.classes[label],
-                predicted=answers.classes[guess],
+                label=outputs.classes[label],
+                predicted=outputs.classes[guess],
                 count=int(counts[label, guess]),
                 share=float(counts[label, guess] / counts[label].sum()),
-                damage=float(_f1(mended)[scored].mean() - whole),
-                photos=tuple(surest.tolist()),
+                damage=float(_f1(corrected)[scored].mean() - whole),
+                photos=tuple(most_confident.tolist()),
             )
         )
     return sorted(found, key=lambda pair: (-pair.damage, pair.label, pair.predicted))[:count]
 
 
-def _f1(counts: Ints) -> NDArray[np.float64]:
-    both = counts.sum(axis=0) + counts.sum(axis=1)
-    return 2 * counts.diagonal() / np.maximum(both, 1)
+def _f1(counts: Ints) -> Floats:
+    return f1_scores(counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0))
 
 
-def top_losses(answers: Outputs, *, count: int = 24) -> list[int]:
-    """Return the indices of the photos whose label the model finds least probable, the worst first."""
-    own = answers.log_probabilities[np.arange(len(answers.photos)), answers.labels]
+def top_losses(outputs: Outputs, *, count: int = 24) -> list[int]:
+    """Return the indices of the photos with the highest loss, the highest first."""
+    own = outputs.log_probabilities[np.arange(len(outputs.photos)), outputs.labels]
     worst: list[int] = np.argsort(own, kind="stable")[:count].tolist()
     return worst

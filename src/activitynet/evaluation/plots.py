@@ -43,7 +43,7 @@ _STYLE: Any = {
 
 @contextmanager
 def new_figure(width: float, height: float) -> Iterator[Figure]:
-    """Yield a figure that belongs to no window system and no global state.
+    """Yield a figure that uses no window system and no global state.
 
     Args:
         width: In inches.
@@ -72,7 +72,7 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
 
 
 def one_line(name: str, longest: int = 30) -> str:
-    """Return a name on one line, cut where it would leave no room for the picture."""
+    """Return a name on one line, cut to a length that leaves room for the plot."""
     line = " ".join(name.split())
     return line if len(line) <= longest else f"{line[: longest - 1]}…"
 
@@ -148,7 +148,7 @@ def plot_learning_curves(
 def plot_per_class_f1(
     history: Sequence[Mapping[str, Any]], classes: Sequence[str], path: str | os.PathLike[str]
 ) -> None:
-    """Draw each class's F1 over the epochs, the best class of the last epoch on top.
+    """Draw each class's F1 over the epochs, sorted by the last epoch.
 
     Args:
         history: One mapping an epoch, in order, with ``epoch`` and ``per_class_f1``: a number in [0, 1]
@@ -193,7 +193,7 @@ def plot_learning_rates(
     suggestion: float,
     path: str | os.PathLike[str],
 ) -> None:
-    """Draw the losses that a learning-rate search met, and the rate that it suggests.
+    """Draw the losses of a learning-rate search and the suggested rate.
 
     Args:
         rates: Learning rates tried, greater than 0 and ascending.
@@ -222,7 +222,7 @@ def plot_confusion(scores: Scores, path: str | os.PathLike[str]) -> None:
     Cells are coloured by the share of the true class's photos and hold the counts.
 
     Args:
-        scores: What to draw.
+        scores: The scores to draw.
         path: The PNG or SVG to write.
 
     Raises:
@@ -265,69 +265,85 @@ def plot_confusion(scores: Scores, path: str | os.PathLike[str]) -> None:
 
 
 def reliability(
-    confidence: Floats, right: NDArray[np.bool_], *, bins: int = BINS, adaptive: bool = False
+    confidence: Floats, correct: NDArray[np.bool_], *, bins: int = BINS, adaptive: bool = False
 ) -> list[tuple[int, float, float]]:
-    """Return how sure a model was and how often it was right, in bins of its confidence.
+    """Return confidence and accuracy in bins of confidence.
 
     Args:
         confidence: Probability of the most probable class, (N,).
-        right: Whether that class is the right one, (N,).
-        bins: How many.
-        adaptive: Bins of as many photos each rather than of equal width.
+        correct: Whether that class is the right one, (N,).
+        bins: Number of bins.
+        adaptive: Bins with equal numbers of photos, not of equal width.
 
     Returns:
-        For each bin with photos: how many, their mean confidence, and the share that is right.
+        For each bin with photos: their number, mean confidence and accuracy.
     """
     which = confidence_bins(confidence, bins=bins, adaptive=adaptive)
     return [
-        (int(inside.sum()), float(confidence[inside].mean()), float(right[inside].mean()))
+        (int(inside.sum()), float(confidence[inside].mean()), float(correct[inside].mean()))
         for inside in (which == number for number in range(bins))
         if inside.any()
     ]
 
 
 def plot_reliability(
-    confidence: Floats, right: NDArray[np.bool_], path: str | os.PathLike[str], *, title: str = "Reliability"
+    confidence: Floats,
+    correct: NDArray[np.bool_],
+    path: str | os.PathLike[str],
+    *,
+    title: str = "Reliability",
 ) -> None:
-    """Draw accuracy against confidence; on the diagonal a model is right as often as it says.
+    """Draw accuracy against confidence; a calibrated model lies on the diagonal.
 
     Args:
         confidence: Probability of the most probable class, (N,).
-        right: Whether that class is the right one, (N,).
+        correct: Whether that class is the right one, (N,).
         path: The PNG or SVG to write.
-        title: What stands above.
+        title: Title of the plot.
 
     Raises:
         StorageError: The picture cannot be written.
     """
-    counts, said, was = np.array(reliability(confidence, right)).T
-    spread = 1.96 * np.sqrt(was * (1 - was) / counts)
+    counts, mean_confidence, accuracy = np.array(reliability(confidence, correct)).T
+    spread = 1.96 * np.sqrt(accuracy * (1 - accuracy) / counts)
     with new_figure(5, 5.6) as figure:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
-        upper.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="right as often as it says")
-        upper.errorbar(said, was, spread, color=BLUE, marker="o", capsize=3, label="the model (95 %)")
+        upper.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="perfect calibration")
+        upper.errorbar(
+            mean_confidence,
+            accuracy,
+            spread,
+            color=BLUE,
+            marker="o",
+            capsize=3,
+            label="model (95 % interval)",
+        )
         upper.set(ylabel="accuracy (0 to 1)", xlim=(0, 1), ylim=(0, 1), title=title)
         upper.legend(frameon=False, loc="upper left")
         lower.hist(confidence, bins=np.linspace(0, 1, BINS + 1), color=BLUE, edgecolor="white")
-        lower.set(xlabel="confidence: probability of the class it names", ylabel="photos")
+        lower.set(xlabel="confidence: probability of the predicted class", ylabel="photos")
         save_figure(figure, path)
 
 
 def plot_risk_coverage(
-    confidence: Floats, right: NDArray[np.bool_], path: str | os.PathLike[str], *, unknown_below: float = 0.0
+    confidence: Floats,
+    correct: NDArray[np.bool_],
+    path: str | os.PathLike[str],
+    *,
+    unknown_below: float = 0.0,
 ) -> None:
-    """Draw how often a model is wrong if it answers only for the photos that it is surest of.
+    """Draw the risk–coverage curve: the error rate among the most confident share of the photos.
 
     Args:
         confidence: Probability of the most probable class, (N,).
-        right: Whether that class is the right one, (N,).
+        correct: Whether that class is the right one, (N,).
         path: The PNG or SVG to write.
         unknown_below: A threshold to mark; 0 marks none.
 
     Raises:
         StorageError: The picture cannot be written.
     """
-    thresholds, coverage, risk = risk_coverage(confidence, right)
+    thresholds, coverage, risk = risk_coverage(confidence, correct)
     with new_figure(5, 4.2) as figure:
         axes = figure.subplots()
         axes.plot(100 * coverage, 100 * risk, color=BLUE)
@@ -338,9 +354,9 @@ def plot_risk_coverage(
             axes.plot(100 * coverage[at], 100 * risk[at], "o", color=ORANGE, markersize=9, label=label)
             axes.legend(frameon=False)
         axes.set(
-            title="What silence buys",
-            xlabel="photos answered, the surest first (%)",
-            ylabel="wrong among them (%)",
+            title="Risk–coverage curve",
+            xlabel="coverage: photos answered, most confident first (%)",
+            ylabel="risk: wrong answers among them (%)",
             xlim=(0, 100),
             ylim=(0, None),
         )
@@ -356,9 +372,9 @@ def plot_class_scores(
     """Draw each class's F1 with its interval, the best on top.
 
     Args:
-        names: Of the classes.
-        estimates: Their F1; `None` for a class without photos, which is left out.
-        supports: Photos of each class.
+        names: Class names.
+        estimates: F1 of each class; `None` for a class without photos, which is left out.
+        supports: Number of photos of each class.
         path: The PNG or SVG to write.
 
     Raises:

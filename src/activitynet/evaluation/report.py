@@ -17,12 +17,13 @@ from activitynet.evaluation.diagnosis import (
     Comparison,
     Confusion,
     Slice,
-    compared,
+    compare,
     confusions,
     slices,
     top_losses,
 )
-from activitynet.evaluation.metrics import MIN_SUPPORT, PER_CLASS, Outputs, measured
+from activitynet.evaluation.metrics import MIN_SUPPORT, PER_CLASS, measure
+from activitynet.evaluation.outputs import Outputs
 from activitynet.evaluation.plots import (
     plot_class_scores,
     plot_confusion,
@@ -64,22 +65,22 @@ _SLICES, _PAIRS, _LOSSES = 10, 10, 24
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """All that is to be said of a model's answers.
+    """An evaluation: metrics with intervals, and where the model fails.
 
     Attributes:
-        name: What to call the model.
-        split: Which photos it was asked about.
-        answers: What it said.
-        measures: By name (see `measured`).
+        name: Name of the model.
+        split: The split it was evaluated on.
+        outputs: Its outputs on those photos.
+        measures: Metrics by name (see `measure`).
         slices: Slices that are worse than the rest, the worst first.
-        confusions: The most damaging ones first.
-        top_losses: Indices of the photos whose label the model finds least probable.
+        confusions: The most damaging confusions first.
+        top_losses: Indices of the photos with the highest loss.
         unknown_below: The model's threshold; 0 for none.
     """
 
     name: str
     split: str
-    answers: Outputs
+    outputs: Outputs
     measures: dict[str, list[Estimate | None]]
     slices: tuple[Slice, ...]
     confusions: tuple[Confusion, ...]
@@ -88,17 +89,17 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain JSON values."""
-        answers = self.answers
-        odds = np.exp(answers.log_probabilities)
-        confidence, right = odds.max(axis=1), answers.guesses == answers.labels
+        outputs = self.outputs
+        probabilities = np.exp(outputs.log_probabilities)
+        confidence, right = probabilities.max(axis=1), outputs.predicted == outputs.labels
         return {
             "report_version": REPORT_VERSION,
             "name": self.name,
             "split": self.split,
-            "classes": list(answers.classes),
-            "temperature": answers.temperature,
+            "classes": list(outputs.classes),
+            "temperature": outputs.temperature,
             "unknown_below": self.unknown_below,
-            "scores": answers.scores().to_dict(),
+            "scores": outputs.scores().to_dict(),
             "measures": {
                 name: _plain(estimates[0])
                 for name, estimates in self.measures.items()
@@ -106,18 +107,18 @@ class Report:
             },
             "per_class": {
                 label: {name: _plain(self.measures[name][at]) for name in PER_CLASS}
-                for at, label in enumerate(answers.classes)
+                for at, label in enumerate(outputs.classes)
             },
             "reliability": [
-                {"photos": photos, "confidence": said, "accuracy": was}
-                for photos, said, was in reliability(confidence, right)
+                {"photos": photos, "confidence": confidence, "accuracy": accuracy}
+                for photos, confidence, accuracy in reliability(confidence, right)
             ],
             "slices": [part.to_dict() for part in self.slices],
             "confusions": [
-                pair.to_dict() | {"photos": [str(answers.photos[at].path) for at in pair.photos]}
+                pair.to_dict() | {"photos": [str(outputs.photos[at].path) for at in pair.photos]}
                 for pair in self.confusions
             ],
-            "top_losses": [str(answers.photos[at].path) for at in self.top_losses],
+            "top_losses": [str(outputs.photos[at].path) for at in self.top_losses],
             "photos": [
                 {
                     "path": str(photo.path),
@@ -128,10 +129,10 @@ class Report:
                     "label_probability": own,
                 }
                 for photo, guess, sure, own in zip(
-                    answers.photos,
-                    answers.guesses.tolist(),
+                    outputs.photos,
+                    outputs.predicted.tolist(),
                     confidence.tolist(),
-                    odds[np.arange(len(odds)), answers.labels].tolist(),
+                    probabilities[np.arange(len(probabilities)), outputs.labels].tolist(),
                     strict=True,
                 )
             ],
@@ -139,7 +140,7 @@ class Report:
 
 
 def make_report(
-    answers: Outputs,
+    outputs: Outputs,
     *,
     name: str,
     split: str = "val",
@@ -147,26 +148,26 @@ def make_report(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Report:
-    """Measure a model's answers, and look for where it is worst.
+    """Compute a model's metrics, and find where it fails.
 
     Args:
-        answers: Of a model.
-        name: What to call it.
-        split: Which photos it was asked about.
-        unknown_below: The model's threshold for calling photos unknown.
-        resamples: Bootstrap resamples for the intervals.
-        seed: Fixes them.
+        outputs: The model's outputs.
+        name: Name of the model.
+        split: The split it was evaluated on.
+        unknown_below: The model's threshold for *unknown*.
+        resamples: Number of bootstrap resamples for the intervals.
+        seed: Seed of the resampling.
     """
     return Report(
         name=name,
         split=split,
-        answers=answers,
-        measures=measured(
-            answers.log_probabilities, answers.labels, answers.groups, resamples=resamples, seed=seed
+        outputs=outputs,
+        measures=measure(
+            outputs.log_probabilities, outputs.labels, outputs.groups, resamples=resamples, seed=seed
         ),
-        slices=tuple([part for part in slices(answers) if part.accuracy < part.rest][:_SLICES]),
-        confusions=tuple(confusions(answers, count=_PAIRS)),
-        top_losses=tuple(top_losses(answers, count=_LOSSES)),
+        slices=tuple([part for part in slices(outputs) if part.accuracy < part.rest][:_SLICES]),
+        confusions=tuple(confusions(outputs, count=_PAIRS)),
+        top_losses=tuple(top_losses(outputs, count=_LOSSES)),
         unknown_below=unknown_below,
     )
 
@@ -185,10 +186,10 @@ def write_report(folder: str | os.PathLike[str], report: Report) -> Path:
         StorageError: Something cannot be written.
     """
     folder = Path(folder)
-    told = report.to_dict()
+    content = report.to_dict()
     page = folder / "report.html"
-    write_page(page, "report.html", report=told, plots=_plots(folder / "plots", report), **_shown(report))
-    atomic.write_json(folder / "report.json", readable(told))
+    write_page(page, "report.html", report=content, plots=_plots(folder / "plots", report), **_shown(report))
+    atomic.write_json(folder / "report.json", readable(content))
     return page
 
 
@@ -200,30 +201,30 @@ def draw(path: Path, draw_one: Callable[[Path], None]) -> str:
 
 
 def _plots(folder: Path, report: Report) -> list[dict[str, str]]:
-    answers, scores = report.answers, report.answers.scores()
-    confidence = np.exp(answers.log_probabilities.max(axis=1))
-    right = answers.guesses == answers.labels
+    outputs, scores = report.outputs, report.outputs.scores()
+    confidence = np.exp(outputs.log_probabilities.max(axis=1))
+    right = outputs.predicted == outputs.labels
     supports = [entry.support for entry in scores.classes]
     plots: list[tuple[str, str, Callable[[Path], None]]] = [
         (
             "confusion",
-            "Confusion matrix: rows are true classes, columns what they are taken for; the table of the most "
-            "damaging confusions says the main of it.",
+            "Confusion matrix: rows are true classes, columns are predicted ones. The table of the most "
+            "damaging confusions lists the largest errors.",
             lambda path: plot_confusion(scores, path),
         ),
         (
             "classes",
-            "F1 of each class with its interval; the table of classes has the numbers.",
-            lambda path: plot_class_scores(answers.classes, report.measures["f1"], supports, path),
+            "F1 of each class with its interval. The table of classes has the numbers.",
+            lambda path: plot_class_scores(outputs.classes, report.measures["f1"], supports, path),
         ),
         (
             "reliability",
-            "Accuracy against confidence; the table of reliability has the numbers.",
+            "Accuracy against confidence. The reliability table has the numbers.",
             lambda path: plot_reliability(confidence, right, path),
         ),
         (
             "risk_coverage",
-            "Share of wrong answers when only the surest photos are answered: "
+            "Risk–coverage curve: share of wrong predictions among the most confident photos: "
             f"{_at_half(confidence, right)}.",
             lambda path: plot_risk_coverage(confidence, right, path, unknown_below=report.unknown_below),
         ),
@@ -236,15 +237,15 @@ def _plots(folder: Path, report: Report) -> list[dict[str, str]]:
 
 def _at_half(confidence: Any, right: Any) -> str:
     half = np.argsort(-confidence, kind="stable")[: max(1, len(right) // 2)]
-    return f"{1 - right[half].mean():.1%} of the surer half, {1 - right.mean():.1%} of all"
+    return f"{1 - right[half].mean():.1%} of the more confident half, {1 - right.mean():.1%} of all"
 
 
 def _shown(report: Report) -> dict[str, Any]:
-    answers = report.answers
-    odds = np.exp(answers.log_probabilities)
+    outputs = report.outputs
+    probabilities = np.exp(outputs.log_probabilities)
 
     def photo(at: int) -> dict[str, str]:
-        path, label, guess = answers.photos[at].path, answers.labels[at], answers.guesses[at]
+        path, label, guess = outputs.photos[at].path, outputs.labels[at], outputs.predicted[at]
         try:
             small = thumbnail(decode_image(path), 180)
         except ImageError:
@@ -252,17 +253,17 @@ def _shown(report: Report) -> dict[str, Any]:
         return {
             "thumbnail": small,
             "path": str(path),
-            "label": answers.classes[label],
-            "predicted": answers.classes[guess],
-            "sure": f"{odds[at, guess]:.0%} against {odds[at, label]:.1%}",
+            "label": outputs.classes[label],
+            "predicted": outputs.classes[guess],
+            "sure": f"{probabilities[at, guess]:.0%} against {probabilities[at, label]:.1%}",
         }
 
     return {
-        "summary": answers.scores().summary(),
+        "summary": outputs.scores().summary(),
         "meanings": MEASURES,
-        "losses": [photo(at) for at in report.top_losses if answers.guesses[at] != answers.labels[at]],
+        "losses": [photo(at) for at in report.top_losses if outputs.predicted[at] != outputs.labels[at]],
         "pairs": [[photo(at) for at in pair.photos] for pair in report.confusions],
-        "supports": [entry.support for entry in answers.scores().classes],
+        "supports": [entry.support for entry in outputs.scores().classes],
     }
 
 
@@ -272,15 +273,15 @@ def _plain(estimate: Estimate | None) -> dict[str, float] | None:
 
 @dataclass(frozen=True, eq=False)
 class ReadReport:
-    """What a report's JSON says, as far as it is compared.
+    """The part of a report's JSON that is compared.
 
     Attributes:
-        name: What to call it: the folder.
-        split: Which photos the model was asked about.
+        name: The folder.
+        split: The split the model was evaluated on.
         classes: Class names.
         measures: Value, lower and upper end of each measure, by its name.
         photos: The photos, with label and group.
-        guesses: The class that the model names, (N,).
+        predicted: Predicted class indices, (N,).
     """
 
     name: str
@@ -288,7 +289,7 @@ class ReadReport:
     classes: tuple[str, ...]
     measures: dict[str, tuple[float, float, float]]
     photos: tuple[Photo, ...]
-    guesses: Ints
+    predicted: Ints
 
 
 def read_report(run: str | os.PathLike[str]) -> ReadReport:
@@ -339,7 +340,7 @@ def _read(value: Any, folder: Path) -> ReadReport:
         classes=classes,
         measures=measures,
         photos=tuple(Photo(Path(row["path"]), row["label"], row["group"]) for row in rows),
-        guesses=np.array([predicted for _, predicted in numbers], dtype=np.int64),
+        predicted=np.array([predicted for _, predicted in numbers], dtype=np.int64),
     )
 
 
@@ -361,7 +362,7 @@ def compare_reports(reports: Sequence[ReadReport]) -> list[Comparison | None]:
     labels = np.array([photo.label for photo in first.photos], dtype=np.int64)
     groups = group_numbers(first.photos)
     return [
-        compared(labels, first.guesses, other.guesses, groups, classes=len(first.classes))
+        compare(labels, first.predicted, other.predicted, groups, classes=len(first.classes))
         if (other.photos, other.classes) == (first.photos, first.classes)
         else None
         for other in others
@@ -383,7 +384,7 @@ def comparison_table(reports: Sequence[ReadReport]) -> dict[str, Any]:
             if any(name in report.measures for report in reports)
         },
         "sentences": [
-            f"{other.name} was asked about other photos than {first}: compare their measures with care."
+            f"{other.name} was evaluated on other photos than {first}: compare their metrics with care."
             if comparison is None
             else comparison.sentence(first, other.name)
             for other, comparison in zip(reports[1:], found, strict=True)

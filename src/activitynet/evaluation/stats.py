@@ -1,4 +1,4 @@
-"""How sure a score is: resampling the photos, or their groups, that it was measured on."""
+"""Bootstrap intervals, and small numerical functions that the other modules share."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _CHUNK = 4_000_000  # weights held at once
 
 @dataclass(frozen=True)
 class Estimate:
-    """A measured number, and between which ones the truth probably lies.
+    """A measured value with its interval.
 
     Attributes:
-        value: On the photos as they are.
+        value: The value on the photos as they are.
         low: Lower end of the interval.
-        high: Upper end.
+        high: Upper end of the interval.
     """
 
     value: float
@@ -38,22 +38,22 @@ class Estimate:
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
 
     def to_dict(self) -> dict[str, float]:
-        """Return the numbers as plain JSON values."""
+        """Return the estimate as plain JSON values."""
         return {"value": self.value, "low": self.low, "high": self.high}
 
 
-def resampled(groups: Ints, *, resamples: int = RESAMPLES, seed: int = 0) -> Iterator[Floats]:
+def bootstrap_weights(groups: Ints, *, resamples: int = RESAMPLES, seed: int = 0) -> Iterator[Floats]:
     """Yield how often each photo is drawn when groups are drawn with replacement (Efron 1979).
 
-    Photos of one group, such as frames of a video, are drawn together: they are right or wrong together.
+    Photos of one group, such as frames of a video, are drawn together, because their errors are correlated.
 
     Args:
-        groups: Number of each photo's group, from 0 and without gaps, (N,).
-        resamples: How many times to draw, at least 1.
-        seed: Fixes what is drawn.
+        groups: Number of each photo's group, from 0 without gaps, (N,).
+        resamples: Number of resamples, at least 1.
+        seed: Seed of the draws.
 
     Yields:
-        Whole numbers, (some resamples, N); all of them together have ``resamples`` rows.
+        Counts, (some resamples, N); all chunks together have ``resamples`` rows.
 
     Raises:
         DataError: There are no photos, or no resamples.
@@ -70,7 +70,7 @@ def resampled(groups: Ints, *, resamples: int = RESAMPLES, seed: int = 0) -> Ite
         yield times[:, groups].astype(np.float64)
 
 
-def intervals(
+def bootstrap_intervals(
     measure: Callable[[Floats], Mapping[str, Floats]],
     groups: Ints,
     *,
@@ -79,27 +79,27 @@ def intervals(
     seed: int = 0,
     pivotal: frozenset[str] = frozenset(),
 ) -> dict[str, list[Estimate | None]]:
-    """Measure, and say how sure each number is.
+    """Return each metric with its bootstrap interval.
 
     Args:
-        measure: Turns the photos' weights, (R, N), into numbers by name, (R, M) each; NaN where there is
-            nothing to measure.
-        groups: As for `resampled`.
-        resamples: How many.
-        confidence: How often such an interval should hold the truth, in (0, 1).
-        seed: Fixes what is drawn.
-        pivotal: Measures from 0 to 1 that resampling makes larger, such as calibration errors: their
-            intervals are the quantiles mirrored at the value, which takes that bias back.
+        measure: Turns weights of the photos, (R, N), into values by name, (R, M) each; NaN where a value is
+            not defined.
+        groups: Number of each photo's group, from 0 without gaps, (N,).
+        resamples: Number of resamples.
+        confidence: Confidence level of the intervals, in (0, 1).
+        seed: Seed of the draws.
+        pivotal: Metrics in [0, 1] that resampling makes larger, such as calibration errors. Their intervals
+            are pivotal (mirrored at the value), which corrects that bias; all others are percentiles.
 
     Returns:
-        For each name its M estimates; `None` for what cannot be measured.
+        For each name its M estimates; `None` for a value that is not defined.
 
     Raises:
         DataError: There are no photos, or an argument is out of range.
     """
     if not 0 < confidence < 1:
         raise DataError(f"confidence must lie in (0, 1), got {confidence!r}.")
-    drawn = [measure(weights) for weights in resampled(groups, resamples=resamples, seed=seed)]
+    drawn = [measure(weights) for weights in bootstrap_weights(groups, resamples=resamples, seed=seed)]
     ends = [(1 - confidence) / 2, (1 + confidence) / 2]
     found: dict[str, list[Estimate | None]] = {}
     for name, (values,) in measure(np.ones((1, len(groups)))).items():
@@ -118,29 +118,30 @@ def intervals(
 
 
 def log_softmax(logits: Floats) -> Floats:
-    """Return logarithms of probabilities, over the last axis."""
-    said: Floats = torch.from_numpy(logits).log_softmax(dim=-1).numpy()
-    return said
+    """Return the natural logarithms of probabilities, over the last axis."""
+    log_probabilities: Floats = torch.from_numpy(logits).log_softmax(dim=-1).numpy()
+    return log_probabilities
 
 
 BINS = 15
+"""Default number of bins of a calibration error."""
 
 
 def confidence_bins(confidence: Floats, *, bins: int = BINS, adaptive: bool = False) -> Ints:
-    """Sort photos into bins by the probability of their most probable class.
+    """Return the bin of each photo by the probability of its most probable class.
 
     Args:
-        confidence: In [0, 1]; (N,).
-        bins: How many, at least 1.
-        adaptive: Bins of as many photos each (Nguyen and O'Connor 2015) rather than of equal width.
+        confidence: Probability of the most probable class, in [0, 1]; (N,).
+        bins: Number of bins, at least 1.
+        adaptive: Bins with equal numbers of photos (Nguyen and O'Connor 2015), not of equal width.
 
     Returns:
-        The number of each photo's bin, from 0; (N,).
+        Index of each photo's bin, from 0; (N,).
     """
     if not adaptive:
         return np.minimum((confidence * bins).astype(np.int64), bins - 1)
-    which = np.empty(len(confidence), dtype=np.int64)
-    which[np.argsort(confidence, kind="stable")] = (
+    index = np.empty(len(confidence), dtype=np.int64)
+    index[np.argsort(confidence, kind="stable")] = (
         np.arange(len(confidence)) * bins // max(1, len(confidence))
     )
-    return which
+    return index

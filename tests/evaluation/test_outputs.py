@@ -70,6 +70,6 @@ def test_temperature_never_changes_the_predicted_class(weights: Path, sample_dat
     before = classifier.collect_outputs(sample_data, workers=0)
     classifier.temperature = 17.0
     after = classifier.collect_outputs(sample_data, workers=0)
-    np.testing.assert_array_equal(before.guesses, after.guesses)
-    np.testing.assert_array_equal(after.log_probabilities.argmax(axis=1), after.guesses)
+    np.testing.assert_array_equal(before.predicted, after.predicted)
+    np.testing.assert_array_equal(after.log_probabilities.argmax(axis=1), after.predicted)
     assert np.exp(after.log_probabilities).max() < np.exp(before.log_probabilities).max()

@@ -30,8 +30,8 @@ from activitynet.data.dataset import PhotoDataset, by_split, group_numbers
 from activitynet.data.open import open_data
 from activitynet.data.preprocess import Images, as_images, views_for
 from activitynet.ensemble import Ensemble, fit_cascade, greedy_selection, uniform_soup
-from activitynet.ensemble.build import find_members, member_answers
-from activitynet.ensemble.cascade import decided_at, stage_answers
+from activitynet.ensemble.build import collect_member_log_probs, find_members
+from activitynet.ensemble.cascade import exit_stages, stage_log_probs
 from activitynet.evaluation import score
 from activitynet.evaluation.calibration import expected_calibration_error, fit_temperature
 from activitynet.inference import photo_loader
@@ -69,7 +69,7 @@ def main() -> None:
     if options.student:
         everyone["student"] = load(options.student)
     every = Ensemble(list(everyone.values()), classes=classes)
-    said, labels = member_answers(every, photos, workers=options.workers)
+    said, labels = collect_member_log_probs(every, photos, workers=options.workers)
     print(f"{len(members)} members on {len(photos)} photos: {time.monotonic() - began:.0f} s", flush=True)
 
     judge = Judge(classes, labels, halved(photos, labels))
@@ -232,8 +232,8 @@ class Choice:
             heat = np.reshape([card.temperature for card in ensemble.cards], (-1, 1, 1))
             answers = log_softmax(self.said[np.ix_(chosen, own)] / heat, axis=2)
             whole[own] = ensemble.combine(torch.from_numpy(answers)).numpy()
-            stages = stage_answers(ensemble, answers, ensemble.cascade.temperatures)
-            last = decided_at(stages, ensemble.cascade.threshold)
+            stages = stage_log_probs(ensemble, answers, ensemble.cascade.temperatures)
+            last = exit_stages(stages, ensemble.cascade.threshold)
             played[own] = stages[last, np.arange(len(own))]
             costs = np.cumsum([self.macs[at] for at in chosen])
             full[own], spent[own] = costs[-1], costs[last]

@@ -25,7 +25,7 @@ from torch import nn
 from activitynet import Classifier, Ensemble
 from activitynet.data.open import open_data
 from activitynet.ensemble import fit_cascade, fit_weights
-from activitynet.ensemble.build import find_members, member_answers
+from activitynet.ensemble.build import collect_member_log_probs, find_members
 from activitynet.evaluation import score
 from activitynet.evaluation.calibration import expected_calibration_error, fit_temperature
 from activitynet.evaluation.stats import log_softmax
@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
         members = sorted((load_weights(folder) for folder in rounded), key=_cost)
         classes = members[0][1].classes
         photos = open_data(options.data, classes=classes)
-        answers, labels = member_answers(
+        answers, labels = collect_member_log_probs(
             Ensemble(members, classes=classes), photos.val, workers=default_workers()
         )
         ensemble = _fitted(members, classes, answers, labels)

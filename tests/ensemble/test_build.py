@@ -10,7 +10,7 @@ from small_members import member
 from activitynet import Classifier, Ensemble
 from activitynet.data.dataset import PhotoDataset
 from activitynet.data.open import open_data
-from activitynet.ensemble.build import build_ensemble, build_soup, find_members, member_answers
+from activitynet.ensemble.build import build_ensemble, build_soup, collect_member_log_probs, find_members
 from activitynet.errors import ModelError, WeightsError
 from activitynet.inference import forward_dataset
 from activitynet.weights import load_weights, save_weights
@@ -32,7 +32,7 @@ def folders(sample_data: Path, tmp_path_factory: pytest.TempPathFactory) -> list
 
 def test_each_member_answers_as_it_does_alone(folders: list[Path], sample_data: Path) -> None:
     photos = open_data(sample_data).val[::5]
-    answers, labels = member_answers(Ensemble([load_weights(path) for path in folders]), photos)
+    answers, labels = collect_member_log_probs(Ensemble([load_weights(path) for path in folders]), photos)
     assert labels.tolist() == [photo.label for photo in photos]
     for path, said in zip(folders, answers, strict=True):
         model, card = load_weights(path)
@@ -58,7 +58,7 @@ def test_what_is_built_is_what_is_reported(
     assert played.macro_f1 == pytest.approx(report.cascade.macro_f1, abs=1e-9)
     assert played.macro_f1 >= scores.macro_f1 - 0.02 - 1e-9
     costs = sorted(row.macs for row in report.candidates if row.share)
-    asked = np.array(cascade.asked) / len(data.val)
+    asked = np.array(cascade.seen) / len(data.val)
     assert report.cascade.macs == pytest.approx(float(asked @ costs))
     assert report.ensemble.macs == sum(costs)
     assert report.ensemble.ece_fitted <= report.ensemble.ece + 0.01

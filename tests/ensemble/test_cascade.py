@@ -30,7 +30,7 @@ def test_with_a_threshold_of_one_all_members_are_asked(members: Members) -> None
     cascade = Cascade(ensemble, Stages(threshold=1.0, temperatures=(1.0, 1.0, 1.0)))
     with torch.no_grad():
         torch.testing.assert_close(cascade(images()), ensemble(images()), atol=1e-6, rtol=1e-6)
-    assert cascade.asked == [24, 24, 24]
+    assert cascade.seen == [24, 24, 24]
 
 
 def test_with_a_threshold_of_zero_only_the_first_is_asked(members: Members) -> None:
@@ -39,7 +39,7 @@ def test_with_a_threshold_of_zero_only_the_first_is_asked(members: Members) -> N
     with torch.no_grad():
         expected = (ensemble.member_log_probs(0, images()) / 2).log_softmax(dim=1)
         torch.testing.assert_close(cascade(images()), expected)
-    assert cascade.asked == [24, 0, 0]
+    assert cascade.seen == [24, 0, 0]
 
 
 def test_each_photo_is_decided_where_it_is_sure_enough(members: Members) -> None:
@@ -61,7 +61,7 @@ def test_each_photo_is_decided_where_it_is_sure_enough(members: Members) -> None
             if stages[index][row].exp().max() > threshold or index == 2:
                 torch.testing.assert_close(said[row], stages[index][row], atol=1e-5, rtol=1e-5)
                 break
-    assert cascade.asked == asked
+    assert cascade.seen == asked
     assert 0 < asked[1] < 24
 
 

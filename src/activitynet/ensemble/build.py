@@ -1,4 +1,4 @@
-"""From any number of trained models to an ensemble or a soup, fitted and measured on validation photos."""
+"""Build an ensemble or a soup from trained models, fitted on validation photos."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import nn
 
 from activitynet.data.dataset import Photo, PhotoDataset
 from activitynet.data.preprocess import Images
-from activitynet.ensemble.cascade import decided_at, fit_cascade, stage_answers
+from activitynet.ensemble.cascade import exit_stages, fit_cascade, stage_log_probs
 from activitynet.ensemble.combine import (
     Metric,
     fit_weights,
@@ -39,16 +39,16 @@ Members = list[tuple[nn.Module, Card]]
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """What a candidate, or all that was chosen, scored on the photos that the ensemble was fitted on.
+    """Scores of a candidate or of the whole ensemble, on the photos that the ensemble was fitted on.
 
     Attributes:
-        name: The candidate's folder, or what stands for the whole.
+        name: The candidate's folder, or ``"ensemble"`` or ``"cascade"``.
         macro_f1: Mean F1 of the scored classes.
-        accuracy: Share of right answers.
+        accuracy: Accuracy, in [0, 1].
         ece: Expected calibration error before a temperature was fitted.
-        ece_fitted: The same after.
-        share: In the average; 0 for a candidate that was not chosen.
-        adds: By how much macro-F1 falls without it.
+        ece_fitted: The same with the temperature.
+        share: Weight in the average; 0 for a candidate that was not chosen.
+        adds: Loss of macro-F1 without it.
         macs: Multiply-adds a photo.
     """
 
@@ -68,13 +68,13 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """How an ensemble came about.
+    """How an ensemble was built.
 
     Attributes:
-        photos: How many photos it was fitted on.
-        candidates: A row for each candidate, in the order given.
-        ensemble: The row of all that was chosen.
-        cascade: The row of the cascade, where one was fitted; `macs` is the mean over the photos.
+        photos: Number of photos it was fitted on.
+        candidates: One row a candidate, in the given order.
+        ensemble: The row of the whole ensemble.
+        cascade: The row of the cascade, if one was fitted; its `macs` is the mean over the photos.
     """
 
     photos: int
@@ -93,14 +93,14 @@ class Report:
 
 
 def find_members(sources: Sequence[str | os.PathLike[str]]) -> Iterator[Path]:
-    """Yield the weights folders that sources stand for.
+    """Yield the weights folders of sources.
 
     Args:
-        sources: Weights folders, names that `find_weights` takes, or folders of runs: of a run all kept
-            snapshots and the best epoch are meant, each once.
+        sources: Weights folders, names that `find_weights` takes, or run folders. A run folder stands for all
+            its kept snapshots and its best epoch, each once.
 
     Raises:
-        ActivityNetError: As for `find_weights`.
+        ActivityNetError: A source is not found or cannot be loaded (see `find_weights`).
     """
     for source in sources:
         cards = [*sorted(Path(source).glob("checkpoints/epoch-*/config.json"))]
@@ -126,31 +126,32 @@ def build_ensemble(
     workers: int = 0,
     seed: int = 0,
 ) -> tuple[Ensemble, Report]:
-    """Choose, weigh and calibrate members by what they say of photos that they have not learned from.
+    """Choose, weight and calibrate members on validation photos.
 
-    Every photo is decoded once, for all candidates. Each member gets a temperature of its own, then the
-    whole does.
+    Every photo is decoded once for all candidates. Each member gets its own temperature, then the whole
+    ensemble does.
 
     Args:
         sources: What `find_members` takes.
-        photos: Validation photos. What the report says of them is fitted on them: a little too good.
+        photos: Validation photos, which no member was trained on. The report's scores on them are slightly
+            optimistic, because the ensemble is fitted on them.
         classes: Class names in the order of the photos' labels.
-        method: ``"uniform"`` takes all candidates alike; ``"greedy"`` picks (`greedy_selection`), and leaves
-            out what does not help; ``"weights"`` fits shares of all (`fit_weights`).
-        average: As for `Ensemble`.
-        cascade_loss: Fit a cascade as well, that may score so much below the whole ensemble in macro-F1.
+        method: ``"uniform"`` weights all candidates equally; ``"greedy"`` selects (`greedy_selection`) and
+            leaves out those that do not help; ``"weights"`` fits a weight for each (`fit_weights`).
+        average: ``"probabilities"`` or ``"logits"``; see `Ensemble`.
+        cascade_loss: Also fit a cascade that may lose this much macro-F1.
         batch_size: Photos a forward pass.
         workers: Processes that decode.
-        seed: Fixes the bags of ``"greedy"``.
+        seed: Seed of the bags of ``"greedy"``.
 
     Returns:
-        The ensemble, its members in order of cost, and the report.
+        The ensemble, with its members in order of cost, and the report.
 
     Raises:
         ModelError: There are no candidates, or their classes differ.
         DataError: There are no photos.
         ImageError: A photo cannot be read.
-        WeightsError: Weights cannot be trusted.
+        WeightsError: Weights are incomplete or corrupt.
     """
     names, members = [], []
     for folder in find_members(sources):
@@ -158,19 +159,19 @@ def build_ensemble(
         names.append(str(folder))
         members.append((model, dataclasses.replace(card, temperature=1.0)))
     if not members:
-        raise ModelError("an ensemble needs members; name one or more.")
-    everyone = Ensemble(members, classes=classes)
-    answers, labels = member_answers(everyone, photos, batch_size=batch_size, workers=workers)
+        raise ModelError("an ensemble needs at least one member.")
+    candidates = Ensemble(members, classes=classes)
+    answers, labels = collect_member_log_probs(candidates, photos, batch_size=batch_size, workers=workers)
     temperatures = [fit_temperature(logits, labels) for logits in answers]
     calibrated = log_softmax(answers / np.reshape(temperatures, (-1, 1, 1)))
     probabilities = np.exp(calibrated)
 
-    def macro_f1(truth: NDArray[np.int64], guesses: NDArray[np.int64]) -> float:
-        return score(truth, guesses, classes).macro_f1
+    def macro_f1(truth: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:
+        return score(truth, predicted, classes).macro_f1
 
     shares = _shares(method, probabilities, labels, macro_f1, seed)
     adds = leave_one_out_gains(probabilities, shares.tolist(), labels, macro_f1)
-    macs = everyone.member_macs()
+    macs = candidates.member_macs()
     rows = tuple(
         _row(name, classes, labels, raw, fitted, share=share, adds=added, macs=cost)
         for name, raw, fitted, share, added, cost in zip(
@@ -184,8 +185,8 @@ def build_ensemble(
     ]
     ensemble = Ensemble(chosen, classes=classes, weights=[shares[index] for index in order], average=average)
     ensemble = ensemble.cpu()
-    said = calibrated[order]
-    whole = ensemble.combine(torch.from_numpy(said)).double().numpy()
+    log_probs = calibrated[order]
+    whole = ensemble.combine(torch.from_numpy(log_probs)).double().numpy()
     ensemble.temperature = fit_temperature(whole, labels)
     row = _row(
         "ensemble",
@@ -200,31 +201,31 @@ def build_ensemble(
     ensemble.metrics = {"fitted_on": len(labels), "macro_f1": row.macro_f1, "ece": row.ece_fitted}
     cascade = None
     if cascade_loss is not None:
-        ensemble.cascade = fit_cascade(ensemble, said, labels, macro_f1, loss=cascade_loss)
-        stages = stage_answers(ensemble, said, ensemble.cascade.temperatures)
-        last = decided_at(stages, ensemble.cascade.threshold)
+        ensemble.cascade = fit_cascade(ensemble, log_probs, labels, macro_f1, loss=cascade_loss)
+        stages = stage_log_probs(ensemble, log_probs, ensemble.cascade.temperatures)
+        last = exit_stages(stages, ensemble.cascade.threshold)
         decided = stages[last, np.arange(len(labels))]
         spent = np.cumsum([macs[index] for index in order])[last].mean()
         cascade = _row("cascade", classes, labels, decided, decided, share=1.0, adds=0.0, macs=spent)
     return ensemble, Report(len(labels), rows, row, cascade)
 
 
-def member_answers(
+def collect_member_log_probs(
     ensemble: Ensemble, photos: Sequence[Photo], *, batch_size: int = 64, workers: int = 0
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Ask each member about photos, each photo decoded once.
+    """Run each member on photos, decoding each photo once.
 
     Returns:
-        Logarithms of probabilities, (members, N, classes), and the labels, (N,).
+        Log-probabilities, (members, N, classes), and the labels, (N,).
     """
     dataset = PhotoDataset(photos, ensemble.preprocess)
-    each = _Each(ensemble).to(best_device())
-    answers, labels = forward_dataset(each, dataset, batch_size=batch_size, workers=workers)
+    members = _AllMembers(ensemble).to(best_device())
+    answers, labels = forward_dataset(members, dataset, batch_size=batch_size, workers=workers)
     return answers.double().numpy().transpose(1, 0, 2), labels.numpy()
 
 
-class _Each(nn.Module):
-    """Says what each member of an ensemble says: (N, members, classes)."""
+class _AllMembers(nn.Module):
+    """Returns every member's log-probabilities: (N, members, classes)."""
 
     def __init__(self, ensemble: Ensemble) -> None:
         super().__init__()
@@ -247,7 +248,7 @@ def _shares(
     if method == "weights":
         return fit_weights(probabilities, labels)
     if method != "uniform":
-        raise ModelError(f"an ensemble is built by uniform, greedy or weights, not by {method!r}.")
+        raise ModelError(f"unknown method {method!r}: choose uniform, greedy or weights.")
     return np.full(len(probabilities), 1 / len(probabilities))
 
 
@@ -290,54 +291,54 @@ def build_soup(
         sources: What `find_members` takes.
         photos: Validation photos.
         classes: Class names in the order of the photos' labels.
-        greedy: Add models only as long as macro-F1 does not fall, best first (`greedy_soup`).
+        greedy: Add models, best first, only while macro-F1 does not fall (`greedy_soup`).
         batch_size: Photos a forward pass.
         workers: Processes that decode.
 
     Returns:
-        The model, its card, and the folders that went into it.
+        The model, its card, and the folders of its members.
 
     Raises:
-        ModelError: There are no models, or they are not of one kind.
+        ModelError: There are no models, or they differ in architecture, classes or preprocessing.
         DataError: There are no photos.
         ImageError: A photo cannot be read.
-        WeightsError: Weights cannot be trusted.
+        WeightsError: Weights are incomplete or corrupt.
     """
     folders = list(find_members(sources))
     loaded = [load_weights(folder) for folder in folders]
     if not loaded:
-        raise ModelError("a soup needs models; name one or more.")
+        raise ModelError("a soup needs at least one model.")
     models, card = [model for model, _ in loaded], dataclasses.replace(loaded[0][1], temperature=1.0)
     for folder, (_, other) in zip(folders, loaded, strict=True):
         if (other.classes, other.preprocess) != (card.classes, card.preprocess):
             raise ModelError(
-                f"{str(folder)!r} cannot be in a soup with {str(folders[0])!r}: it has other classes, in "
-                f"another order, or another preprocessing."
+                f"{str(folder)!r} cannot be in a soup with {str(folders[0])!r}: their classes, "
+                f"class order or preprocessing differ."
             )
-    measured: dict[nn.Module, tuple[NDArray[np.float64], NDArray[np.int64]]] = {}
+    cached: dict[nn.Module, tuple[NDArray[np.float64], NDArray[np.int64]]] = {}
 
-    def answers(model: nn.Module) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        if model not in measured:
-            said, labels = member_answers(
+    def evaluated(model: nn.Module) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        if model not in cached:
+            log_probs, labels = collect_member_log_probs(
                 Ensemble([(model, card)], classes=classes), photos, batch_size=batch_size, workers=workers
             )
-            measured[model] = said[0], labels
-        return measured[model]
+            cached[model] = log_probs[0], labels
+        return cached[model]
 
     def macro_f1(model: nn.Module) -> float:
-        said, labels = answers(model)
-        return score(labels, said.argmax(axis=1), classes).macro_f1
+        log_probs, labels = evaluated(model)
+        return score(labels, log_probs.argmax(axis=1), classes).macro_f1
 
     chosen = list(range(len(models)))
     if greedy:
         soup, chosen = greedy_soup(models, macro_f1)
     else:
         soup = uniform_soup(models)
-    said, labels = answers(soup)
-    scores = score(labels, said.argmax(axis=1), classes)
+    log_probs, labels = evaluated(soup)
+    scores = score(labels, log_probs.argmax(axis=1), classes)
     card = dataclasses.replace(
         card,
-        temperature=fit_temperature(said, labels),
+        temperature=fit_temperature(log_probs, labels),
         metrics={"val": {"photos": len(labels), "macro_f1": scores.macro_f1, "accuracy": scores.accuracy}},
     )
     return soup.eval(), card, tuple(folders[index] for index in chosen)

@@ -1,4 +1,4 @@
-"""Choose members, their weights and soups."""
+"""Select members, fit their weights, and average weights into soups."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import nn
 from activitynet.errors import ModelError
 
 Metric = Callable[[NDArray[np.int64], NDArray[np.int64]], float]
-"""From true and predicted classes, each (N,), to a score that is better when greater."""
+"""Maps true and predicted classes, each (N,), to a score; greater is better."""
 
 _TINY = 1e-12
 
@@ -27,23 +27,22 @@ def greedy_selection(
     bags: int = 20,
     seed: int = 0,
 ) -> NDArray[np.float64]:
-    """Return shares of candidates, picked one after the other, each as often as it helps.
+    """Return weights of candidates by greedy selection with replacement.
 
-    After Caruana et al. 2004, "Ensemble selection from libraries of models": candidates are added with
-    replacement as long as that raises the score; ties are settled by the log loss. Each bag sees other
-    candidates (half of them) and other photos (a bootstrap sample within each class), so that what is picked
-    does not fit the validation photos' chances.
+    After Caruana et al. 2004, "Ensemble selection from libraries of models": candidates are gains with
+    replacement while that raises the score; the log loss breaks ties. Each bag uses half of the candidates
+    and a bootstrap sample of the photos within each class, against overfitting to the validation photos.
 
     Args:
-        probabilities: What each candidate says of validation photos, (candidates, N, classes).
+        probabilities: Each candidate's probabilities on validation photos, (candidates, N, classes).
         labels: True class indices, (N,).
-        metric: What to raise.
-        rounds: Most picks a bag.
-        bags: How many times to pick.
-        seed: Fixes the bags.
+        metric: The score to maximise.
+        rounds: Largest number of picks a bag.
+        bags: Number of bags.
+        seed: Seed of the bags.
 
     Returns:
-        One share a candidate; they add up to 1, and are 0 for those that were never picked.
+        One weight a candidate, with a sum of 1; 0 for those never picked.
 
     Raises:
         ModelError: There are no candidates.
@@ -62,7 +61,7 @@ def greedy_selection(
 
 
 def _bootstrap(labels: NDArray[np.int64], draw: np.random.Generator) -> NDArray[np.int64]:
-    """Draw photos with replacement, as many of each class as there are."""
+    """Draw photos with replacement within each class."""
     groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     return np.concatenate([draw.choice(group, len(group)) for group in groups])
 
@@ -74,14 +73,14 @@ def _pick(
     total = np.zeros(probabilities.shape[1:])
     best = (-np.inf, -np.inf)
     for size in range(1, rounds + 1):
-        worth = []
+        scores = []
         for each in probabilities:
             mean = (total + each) / size
-            worth.append((metric(labels, mean.argmax(axis=1)), -_log_loss(mean, labels)))
-        index = max(range(len(worth)), key=worth.__getitem__)
-        if worth[index] <= best:
+            scores.append((metric(labels, mean.argmax(axis=1)), -_log_loss(mean, labels)))
+        index = max(range(len(scores)), key=scores.__getitem__)
+        if scores[index] <= best:
             break
-        best = worth[index]
+        best = scores[index]
         counts[index] += 1
         total = total + probabilities[index]
     return counts / counts.sum()
@@ -95,63 +94,63 @@ def _log_loss(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> 
 def fit_weights(
     probabilities: NDArray[np.float64], labels: NDArray[np.int64], *, steps: int = 500
 ) -> NDArray[np.float64]:
-    """Return the shares under which the mean of the candidates' probabilities has the least log loss.
+    """Return the weights that minimise the log loss of the averaged probabilities.
 
-    Expectation maximisation of a mixture's shares: the loss falls with every step, and has one minimum.
+    By expectation maximisation of a mixture's weights: every step lowers the loss, which is convex.
 
     Args:
-        probabilities: What each candidate says of validation photos, (candidates, N, classes).
+        probabilities: Each candidate's probabilities on validation photos, (candidates, N, classes).
         labels: True class indices, (N,).
-        steps: Steps to take.
+        steps: Number of steps.
 
     Returns:
-        One share a candidate, which add up to 1.
+        One weight a candidate, with a sum of 1.
 
     Raises:
         ModelError: There are no candidates.
     """
     if len(probabilities) == 0:
-        raise ModelError("there are no candidates to weigh.")
+        raise ModelError("there are no candidates to weight.")
     right = np.maximum(probabilities[:, np.arange(len(labels)), labels], _TINY)
     shares = np.full(len(right), 1 / len(right))
     for _ in range(steps):
-        owed = shares[:, None] * right
-        shares = (owed / owed.sum(axis=0)).mean(axis=1)
+        responsibility = shares[:, None] * right
+        shares = (responsibility / responsibility.sum(axis=0)).mean(axis=1)
     return shares
 
 
 def leave_one_out_gains(
     probabilities: NDArray[np.float64], shares: Sequence[float], labels: NDArray[np.int64], metric: Metric
 ) -> list[float]:
-    """Return by how much the score falls when each member is left out, 0 for those without a share."""
+    """Return the loss of score when each member is left out; 0 for those without weight."""
     weights = np.asarray(shares, dtype=np.float64)
 
-    def of(weights: NDArray[np.float64]) -> float:
+    def scored(weights: NDArray[np.float64]) -> float:
         return metric(labels, np.tensordot(weights, probabilities, axes=1).argmax(axis=1))
 
-    whole = of(weights)
-    added = []
+    whole = scored(weights)
+    gains = []
     for index, share in enumerate(weights):
         others = weights.copy()
         others[index] = 0
-        added.append(whole - of(others) if share and others.any() else 0.0)
-    return added
+        gains.append(whole - scored(others) if share and others.any() else 0.0)
+    return gains
 
 
 def uniform_soup(models: Sequence[nn.Module]) -> nn.Module:
-    """Return a model whose weights are the mean of the models'.
+    """Return a model whose weights are the mean of the given models' weights.
 
     Args:
-        models: Of one architecture, at least one. They are left as they are.
+        models: Models of one architecture, at least one. They are not changed.
 
     Returns:
-        A new model. What is not a float (a batch norm's count of batches) is the first model's.
+        A new model. Integer buffers, such as a batch norm's count of batches, are the first model's.
 
     Raises:
         ModelError: There are none, or their tensors differ in name or shape.
     """
     if not models:
-        raise ModelError("a soup needs models; give it one or more.")
+        raise ModelError("a soup needs at least one model.")
     states = [model.state_dict() for model in models]
     for number, state in enumerate(states[1:], start=2):
         for name in states[0].keys() ^ state.keys():
@@ -175,19 +174,19 @@ def uniform_soup(models: Sequence[nn.Module]) -> nn.Module:
 def greedy_soup(
     models: Sequence[nn.Module], score: Callable[[nn.Module], float]
 ) -> tuple[nn.Module, list[int]]:
-    """Return a soup to which the best models are added, as long as it does not score lower.
+    """Return a soup built by adding models, best first, while the score does not fall.
 
     Args:
-        models: Of one architecture, at least one.
-        score: What a model is worth on validation photos; greater is better.
+        models: Models of one architecture, at least one.
+        score: Score of a model on validation photos; greater is better.
 
     Returns:
-        The soup, and the positions of the models in it, best first.
+        The soup, and the indices of the models in it, best first.
 
     Raises:
-        ModelError: As for `uniform_soup`.
+        ModelError: There are no models, or their tensors differ in name or shape.
     """
-    uniform_soup(models)  # they have to be of one kind, and there have to be some
+    uniform_soup(models)  # checks the models
     scores = [score(model) for model in models]
     order = sorted(range(len(models)), key=lambda index: -scores[index])
     chosen, best = order[:1], scores[order[0]]

@@ -1,4 +1,4 @@
-"""A cascade: further members are asked only about what the first ones are not sure of."""
+"""An ensemble of models, and its cascade, which runs later members only on undecided photos."""
 
 from __future__ import annotations
 
@@ -33,77 +33,75 @@ from activitynet.zoo.build import count_macs
 
 
 class Cascade(nn.Module, Predictor):
-    """Asks an ensemble's members in their order, each only about photos that are not decided yet.
+    """Runs an ensemble's members in order, each only on photos that are not decided yet.
 
     After Wang et al. 2022, "Wisdom of Committees", https://arxiv.org/abs/2012.01988.
 
     Args:
-        ensemble: Its members, cheapest first.
-        stages: When a photo is decided.
+        ensemble: The ensemble, with its members cheapest first.
+        stages: The threshold and temperatures that decide when a photo needs no further member.
 
     Attributes:
-        asked: How many photos each member was asked about so far.
+        seen: Number of photos that each member has seen so far.
     """
 
     def __init__(self, ensemble: Ensemble, stages: Stages) -> None:
         super().__init__()
         self.ensemble, self.stages = ensemble, stages
         self.classes, self.temperature = ensemble.classes, 1.0  # each stage has its own
-        self.asked = [0] * len(ensemble.members)
+        self.seen = [0] * len(ensemble.members)
 
     def _ready(self) -> Ready:
         return self, self.ensemble.preprocess, self.ensemble.classes
 
     def macs(self) -> float:
-        """Return the multiply-adds that a photo has cost on average; before the first, of all members."""
+        """Return the mean multiply-adds a photo so far; before the first photo, those of all members."""
         each = self.ensemble.member_macs()
-        if not self.asked[0]:
+        if not self.seen[0]:
             return sum(each)
-        return sum(count * macs for count, macs in zip(self.asked, each, strict=True)) / self.asked[0]
+        return sum(count * macs for count, macs in zip(self.seen, each, strict=True)) / self.seen[0]
 
     def forward(self, images: Images) -> torch.Tensor:
-        """Return calibrated logarithms of probabilities, float32 (N, classes), as `Ensemble.forward` does."""
+        """Return calibrated log-probabilities, float32 (N, classes)."""
         views = views_for(images)
         count, device = len(views[0]), views[0].device
         result = torch.empty(count, len(self.ensemble.classes), device=device)
-        answers = torch.empty(0, count, result.shape[1], device=device)
+        log_probs = torch.empty(0, count, result.shape[1], device=device)
         left = torch.arange(count, device=device)
         for index, temperature in enumerate(self.stages.temperatures):
-            now = self.ensemble.member_log_probs(index, as_images([view[left] for view in views]))
-            self.asked[index] += len(left)
-            answers = torch.cat([answers, now[None]])
-            sure = (self.ensemble.combine(answers) / temperature).log_softmax(dim=1)
-            result[left] = sure
-            undecided = sure.max(dim=1).values.exp() <= self.stages.threshold
-            left, answers = left[undecided], answers[:, undecided]
+            own = self.ensemble.member_log_probs(index, as_images([view[left] for view in views]))
+            self.seen[index] += len(left)
+            log_probs = torch.cat([log_probs, own[None]])
+            combined = (self.ensemble.combine(log_probs) / temperature).log_softmax(dim=1)
+            result[left] = combined
+            undecided = combined.max(dim=1).values.exp() <= self.stages.threshold
+            left, log_probs = left[undecided], log_probs[:, undecided]
             if not len(left):
                 break
         return result
 
 
 class Ensemble(nn.Module, Publishable):
-    """Several models whose answers are averaged.
+    """Several models whose predictions are averaged.
 
-    It predicts, evaluates, saves and loads as a `Classifier` does. It also is a plain module: `forward` takes
-    a batch of images and returns logarithms of the average's probabilities. Members may be of different
-    architectures, look at images of different sizes, and have their classes in different orders.
+    It predicts, evaluates, saves and loads like a `Classifier`, and it is a plain module: `forward` maps a
+    batch of images to log-probabilities. Members may differ in architecture, image size and class order.
 
     Args:
-        members: Models with their cards, in the order in which a cascade asks them: cheap ones first.
+        members: Models with their cards, in the order of the cascade: cheapest first.
         classes: Class names in the order of the outputs; `None` takes the first member's order.
-        weights: Share of each member in the average; they are made to add up to 1. `None` weighs all alike.
+        weights: Weight of each member in the average, normalised to a sum of 1. `None` weights all equally.
         average: ``"probabilities"`` is the mean of the members' probabilities, ``"logits"`` the softmax of
-            the mean of their logits. Either way a member's logits are first divided by its own card's
-            temperature.
-        temperature: The logarithm of the average is divided by it before the last softmax.
-        cascade: When a cascade need not ask its next member (see `fit_cascade`).
-        metrics: Scores, with the split they were measured on, for the card.
-        training_data: What the members were trained on, for the card; `None` takes it from theirs.
-        license: Under which license the weights may be used; `None` takes it from theirs.
+            the mean of their logits. Each member's logits are first divided by its card's temperature.
+        temperature: The averaged log-probabilities are divided by it before the last softmax.
+        cascade: Stages of the cascade (see `fit_cascade`); `None` for no cascade.
+        metrics: Scores with their split, for the card.
+        training_data: What the members were trained on, for the card; `None` joins what their cards say.
+        license: License of the weights; `None` joins what the members' cards say.
 
     Attributes:
         classes: Class names in the order of the outputs.
-        preprocess: Turns a photo into what `forward` takes.
+        preprocess: Turns a photo into the input of `forward`.
 
     Raises:
         ModelError: There are no members, their classes differ, or the weights cannot be used.
@@ -133,7 +131,7 @@ class Ensemble(nn.Module, Publishable):
     ) -> None:
         super().__init__()
         if not members:
-            raise ModelError("an ensemble needs members; give it one or more.")
+            raise ModelError("an ensemble needs at least one member.")
         self.cards = tuple(card for _, card in members)
         self.classes = self.cards[0].classes if classes is None else tuple(classes)
         self.members = nn.ModuleList(model for model, _ in members)
@@ -150,44 +148,44 @@ class Ensemble(nn.Module, Publishable):
         self.eval()
 
     def forward(self, images: Images) -> torch.Tensor:
-        """Ask all members.
+        """Run all members.
 
         Args:
             images: A float tensor (N, 3, H, W), or one for each view of `preprocess` where it makes several.
 
         Returns:
-            Logarithms of probabilities, float32 (N, classes), not yet divided by the temperature.
+            Log-probabilities, float32 (N, classes), before the temperature.
         """
-        answers = [self.member_log_probs(index, images) for index in range(len(self.members))]
-        return self.combine(torch.stack(answers))
+        log_probs = [self.member_log_probs(index, images) for index in range(len(self.members))]
+        return self.combine(torch.stack(log_probs))
 
     def member_log_probs(self, index: int, images: Images) -> torch.Tensor:
-        """Return what one member says: logarithms of probabilities, float32 (N, classes)."""
+        """Return one member's calibrated log-probabilities, float32 (N, classes)."""
         view = images if isinstance(images, torch.Tensor) else images[self._view[index]]
         logits: torch.Tensor = self.members[index](view).float()
         calibrated = (logits / self.cards[index].temperature).log_softmax(dim=1)
         return calibrated.index_select(1, getattr(self, f"_order_{index}"))
 
-    def combine(self, answers: torch.Tensor) -> torch.Tensor:
-        """Average what the first members say.
+    def combine(self, log_probs: torch.Tensor) -> torch.Tensor:
+        """Average the predictions of the first members.
 
         Args:
-            answers: Logarithms of probabilities, float32 (members, N, classes): of the first so many members.
+            log_probs: Log-probabilities of the first members, float32 (members, N, classes).
 
         Returns:
-            Logarithms of the average's probabilities, float32 (N, classes).
+            Log-probabilities of the average, float32 (N, classes).
         """
-        shares = self.weights[: len(answers)].view(-1, 1, 1)
+        shares = self.weights[: len(log_probs)].view(-1, 1, 1)
         shares = shares / shares.sum()
         if self.average == "logits":
-            return (answers * shares).sum(dim=0).log_softmax(dim=1)
-        return (answers + shares.log()).logsumexp(dim=0)
+            return (log_probs * shares).sum(dim=0).log_softmax(dim=1)
+        return (log_probs + shares.log()).logsumexp(dim=0)
 
     def _ready(self) -> Ready:
         return self, self.preprocess, self.classes
 
     def cascaded(self) -> Cascade:
-        """Return what predicts as this does, and asks only as many members as the cascade needs.
+        """Return a predictor that runs only as many members a photo as the cascade needs.
 
         Raises:
             ModelError: There is no cascade in this ensemble.
@@ -197,7 +195,7 @@ class Ensemble(nn.Module, Publishable):
         return Cascade(self, self.cascade)
 
     def card(self) -> EnsembleCard:
-        """Return what is to be known of the ensemble besides its members' tensors."""
+        """Return the ensemble's card."""
         width = len(str(len(self.cards)))
         folders = [
             f"{number:0{width}d}-{card.architecture.replace('/', '-')}"
@@ -220,7 +218,7 @@ class Ensemble(nn.Module, Publishable):
         )
 
     def macs(self) -> float:
-        """Return the multiply-adds that a photo costs: those of all members."""
+        """Return the multiply-adds a photo, summed over the members."""
         return sum(self.member_macs())
 
     def member_macs(self) -> list[int]:
@@ -243,12 +241,12 @@ class Ensemble(nn.Module, Publishable):
         """Write a folder that `Ensemble.load` reads: a card, and one weights folder a member.
 
         Args:
-            folder: Where. An ensemble's folder that is there already is replaced.
-            training_data: What the members were trained on, for the card. `None` keeps what is known.
-            license: Under which license the weights may be used. `None` keeps what is known.
-            scores: What `evaluate` measured, for the card and its page, with the confusion matrix as a
-                picture. `None` keeps what is known.
-            half: Keep float16: half the bytes, rounded.
+            folder: Where to write. An existing ensemble folder is replaced.
+            training_data: What the members were trained on, for the card. `None` keeps the current text.
+            license: License of the weights. `None` keeps the current one.
+            scores: Result of `evaluate`, for the card and its page with the confusion matrix. `None` keeps
+                the current scores.
+            half: Store float16, in half the bytes.
 
         Returns:
             The folder.
@@ -269,21 +267,21 @@ class Ensemble(nn.Module, Publishable):
 
     @classmethod
     def load(cls, source: str | os.PathLike[str], *, device: str | None = None) -> Ensemble:
-        """Read an ensemble: a folder's, a released one, or that of a repository on the Hub.
+        """Load an ensemble from a folder, by a released name, or from the Hub.
 
         Args:
             source: A folder that `save` wrote; a name of ``list_models(pretrained=True)``; or a repository,
                 ``"org/name"`` or ``"org/name@revision"``.
-            device: ``"cpu"``, ``"cuda"``, …; `None` takes the machine's accelerator when it has one.
+            device: ``"cpu"``, ``"cuda"``, …; `None` takes the machine's accelerator if there is one.
 
         Raises:
-            ModelError: It is an exported file, which `activitynet.Classifier.load` takes.
-            WeightsError: The weights cannot be trusted: something is missing, corrupt or does not fit.
+            ModelError: It is an exported file: use `activitynet.Classifier.load`.
+            WeightsError: The weights are incomplete, corrupt or do not fit.
             HubError: The Hub cannot be reached, refuses, or has no such repository.
             StorageError: The Hub's cache cannot be written.
         """
         if is_exported(source):
-            raise ModelError(f"{str(source)!r} is one network now: load it with Classifier.load.")
+            raise ModelError(f"{str(source)!r} is an exported file: load it with Classifier.load.")
         members, card = load_members(find_weights(source))
         ensemble = cls(
             members,
@@ -300,7 +298,7 @@ class Ensemble(nn.Module, Publishable):
 
 
 def _order(card: Card, classes: Sequence[str], number: int) -> torch.Tensor:
-    """Return which output of a member is each class."""
+    """Return the index of each class among a member's outputs."""
     for name in (*classes, *card.classes):
         if name not in card.classes or name not in classes:
             raise ModelError(
@@ -326,7 +324,7 @@ def _shares(weights: Sequence[float] | None, count: int) -> torch.Tensor:
 
 
 def load_ensemble(source: str | os.PathLike[str] = "deep-seers", *, device: str | None = None) -> Ensemble:
-    """Load an ensemble; without a name, that of five members in the published form.
+    """Load an ensemble; by default the pretrained one of five members.
 
     Args:
         source: As for `Ensemble.load`. ``"deep-seers"`` comes from the Hub, or from the folder that

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 REAL_DATA = os.environ.get("ACTIVITYNET_TEST_DATA")
@@ -17,6 +18,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # Each of several workers with a thread for each core would only wait for the others. Read when torch
     # is first imported, and by every process that a test starts.
     os.environ["OMP_NUM_THREADS"] = "1"
+
+# A busy machine is no failure: no test judges speed.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -65,7 +65,7 @@ def test_models_of_other_kinds_are_refused() -> None:
         uniform_soup([first, create_model("test_efficientnet_se", num_classes=4)])
     with pytest.raises(ModelError, match=r"model 2 cannot be in a soup .* shape \(5"):
         uniform_soup([first, create_model("test_resnet_se", num_classes=5)])
-    with pytest.raises(ModelError, match="needs models"):
+    with pytest.raises(ModelError, match="needs at least one model"):
         uniform_soup([])
-    with pytest.raises(ModelError, match="needs models"):
+    with pytest.raises(ModelError, match="needs at least one model"):
         greedy_soup([], lambda _: 0.0)

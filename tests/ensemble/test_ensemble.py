@@ -167,5 +167,5 @@ def test_weights_that_mean_nothing_are_refused(weights: list[float], members: Me
 
 
 def test_no_members_no_ensemble() -> None:
-    with pytest.raises(ModelError, match="needs members"):
+    with pytest.raises(ModelError, match="needs at least one member"):
         Ensemble([])

@@ -77,7 +77,7 @@ class EndsInAConvolution(nn.Module):
 
 
 def test_a_network_without_a_linear_end_is_refused() -> None:
-    with pytest.raises(ModelError, match="choose the method 'temperature'"):
+    with pytest.raises(ModelError, match="use the method 'temperature'"):
         fold_scaling(EndsInAConvolution(), np.ones(2), np.zeros(2))
 
 

@@ -40,7 +40,7 @@ def test_a_lower_risk_takes_a_higher_threshold() -> None:
 
 
 def test_a_risk_that_cannot_be_promised_is_an_error() -> None:
-    with pytest.raises(DataError, match="no threshold promises"):
+    with pytest.raises(DataError, match="no threshold reaches"):
         threshold_for_risk(*believable(50, 0), 0.01)
     with pytest.raises(DataError, match=r"risk must lie in \(0, 1\)"):
         threshold_for_risk(*believable(50, 0), 1.0)

@@ -50,7 +50,7 @@ def test_the_planted_slices_come_first() -> None:
     )
     worst = {(part.kind, part.name) for part in found[:3]}
     assert ("source", "old") in worst
-    assert ("shape", "upright") in worst
+    assert ("shape", "portrait") in worst
     old = next(part for part in found if part.name == "old")
     assert old.photos == 60
     assert old.accuracy == pytest.approx(1 - wrong[bad].mean())

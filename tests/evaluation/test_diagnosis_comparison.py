@@ -58,7 +58,7 @@ def test_no_difference_is_claimed_where_there_is_none() -> None:
     for seed in range(100):
         labels, first, second = models(300, 0.7, 0.7, seed)
         found = compare(labels, first, second, np.arange(300), classes=4, resamples=200, seed=seed)
-        claimed += not found.sentence("a", "b").startswith("No difference")
+        claimed += not found.sentence("a", "b").startswith("No significant difference")
     assert claimed <= 13  # of 5 expected
 
 

@@ -35,7 +35,7 @@ def test_pictures_say_what_their_axes_are_in_png_and_svg(tmp_path: Path) -> None
         )
     assert (tmp_path / "risk.png").read_bytes().startswith(b"\x89PNG")
     assert "accuracy (0 to 1)" in text_of(tmp_path / "reliability.svg")
-    assert "photos answered, the surest first (%)" in text_of(tmp_path / "risk.svg")
+    assert "coverage: photos answered, most confident first (%)" in text_of(tmp_path / "risk.svg")
     assert "unknown below 0.61" in text_of(tmp_path / "risk.svg")
     classes = text_of(tmp_path / "classes.svg")
     assert "<b>$x$ (3)" in classes

@@ -1,4 +1,4 @@
-"""The command itself: what it is made of, and how it ends."""
+"""The `activitynet` command: its subcommands and exit codes."""
 
 from __future__ import annotations
 
@@ -27,9 +27,6 @@ BAD_INPUT = 2
 CRASHED = 70  # EX_SOFTWARE of sysexits.h: apart from 1, which says that some photos could not be read
 INTERRUPTED = 128 + signal.SIGINT
 READER_GONE = 128 + 13  # SIGPIPE, which not every system names
-
-# typer carries click's exceptions under another module name in each of its releases.
-_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 command_line = typer.Typer(
     add_completion=False,
@@ -100,8 +97,8 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.flush()  # here, where a reader that has gone can still be noticed
     except typer.Exit as end:
         return end.exit_code
-    except (_UsageError, ActivityNetError) as error:
-        _print_error(error)
+    except ActivityNetError as error:
+        _print_error(str(error))
         return BAD_INPUT
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -109,20 +106,21 @@ def run(arguments: Sequence[str]) -> int:
         # What is still buffered would raise once more when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return READER_GONE
-    except Exception:
-        traceback.print_exc()
-        return CRASHED
+    except Exception as error:
+        # Usage errors are click's, which typer carries under another module name in each of its releases.
+        if not hasattr(error, "format_message"):
+            traceback.print_exc()
+            return CRASHED
+        context = getattr(error, "ctx", None)
+        hint = f" See '{context.command_path} --help'." if context is not None else ""
+        _print_error(error.format_message().rstrip(".") + "." + hint)
+        return BAD_INPUT
     return code if isinstance(code, int) else 0
 
 
-def _print_error(error: Exception) -> None:
-    message, hint = str(error), ""
-    if isinstance(error, _UsageError):
-        message = error.format_message().rstrip(".") + "."  # type: ignore[attr-defined]
-        if (context := getattr(error, "ctx", None)) is not None:
-            hint = f" See '{context.command_path} --help'."
+def _print_error(message: str) -> None:
     lines = [printable(line) for line in message.splitlines()]
-    print("error: " + "\n".join(lines) + hint, file=sys.stderr)
+    print("error: " + "\n".join(lines), file=sys.stderr)
 
 
 def main() -> None:

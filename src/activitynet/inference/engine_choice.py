@@ -15,7 +15,14 @@ from torch import nn
 from activitynet.data.views import as_images
 from activitynet.errors import ModelError, WeightsError, did_you_mean
 from activitynet.export import Contents, installed, network_graph, read_onnx, read_openvino
-from activitynet.inference.engines import Engine, OnnxRuntimeEngine, OpenVinoEngine, Precision, TorchEngine
+from activitynet.inference.engines import (
+    Engine,
+    OnnxRuntimeEngine,
+    OpenVinoEngine,
+    Precision,
+    TorchEngine,
+    openvino_has_bf16,
+)
 
 EngineName: TypeAlias = Literal["auto", "torch", "onnxruntime", "openvino"]
 
@@ -36,7 +43,8 @@ def compile_network(
         precision: ``"fp32"`` or ``"bf16"``; `None` takes bfloat16 where engine and processor compute in it.
 
     Raises:
-        ModelError: An unknown engine, packages that are missing, or a network that the engine cannot run.
+        ModelError: An unknown engine, packages that are missing, a network that the engine cannot run, or
+            bfloat16 where the engine has none.
     """
     _check(engine, precision)
     on_cpu = next(model.parameters()).device.type == "cpu"
@@ -72,7 +80,8 @@ def load_exported(
         The engine, from preprocessed photos to logits, and what the file says of itself.
 
     Raises:
-        ModelError: The engine cannot run such files, or packages are missing.
+        ModelError: The engine cannot run such files, packages are missing, or bfloat16 is asked for where no
+            engine has it.
         WeightsError: The file cannot be read, or is not one that activitynet exported.
     """
     _check(engine, precision)
@@ -117,13 +126,12 @@ def _chosen(
 ) -> Engine:
     if engine != "auto":
         return makers[engine]()
-    possible = [
-        name
-        for name in makers
-        if name == "torch" or (installed(name) and not (name == "onnxruntime" and precision == "bf16"))
-    ]
-    if not possible:
+    present = [name for name in makers if name == "torch" or installed(name)]
+    if not present:
         raise ModelError(f"no engine is installed for this file: pip install {' or '.join(makers)}.")
+    possible = [name for name in present if precision != "bf16" or _has_bf16(name)]
+    if not possible:
+        raise ModelError(f"no bfloat16 on this processor with {' or '.join(present)}; choose fp32.")
     engines = [makers[name]() for name in possible]
     if len(engines) == 1:
         _log.info("engine: %s", engines[0].description)
@@ -137,6 +145,11 @@ def _chosen(
         ", ".join(f"{each.description} {rates[each.description]:.0f}" for each in others),
     )
     return best
+
+
+def _has_bf16(engine: str) -> bool:
+    """Tell whether an engine runs in bfloat16 here; torch does everywhere, if slowly where it imitates it."""
+    return engine == "torch" or (engine == "openvino" and openvino_has_bf16())
 
 
 def _rates(engines: list[Engine], sizes: Sequence[tuple[int, int]]) -> dict[str, float]:

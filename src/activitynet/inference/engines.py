@@ -91,6 +91,15 @@ class OnnxRuntimeEngine(Engine):
         return torch.from_numpy(logits)
 
 
+def openvino_has_bf16() -> bool:
+    """Tell whether OpenVINO computes in bfloat16 on this processor.
+
+    Raises:
+        ModelError: The package is missing.
+    """
+    return "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
 class OpenVinoEngine(Engine):
     """OpenVINO on the CPU.
 
@@ -100,15 +109,20 @@ class OpenVinoEngine(Engine):
         precision: ``"fp32"``, ``"bf16"``, or `None` for what suits the processor.
 
     Raises:
-        ModelError: The package is missing.
+        ModelError: The package is missing, or bfloat16 is asked for where the processor does not compute in it.
         WeightsError: It cannot run the network.
     """
 
     def __init__(self, network: Any, num_classes: int, precision: Precision | None = None) -> None:
         super().__init__()
         core = openvino_core()
+        # Elsewhere OpenVINO takes the hint, says nothing, and computes in float32.
+        if precision == "bf16" and not openvino_has_bf16():
+            raise ModelError(
+                "openvino has no bfloat16 on this processor; choose fp32, or leave the precision out."
+            )
         if precision is None:
-            precision = "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "fp32"
+            precision = "bf16" if openvino_has_bf16() else "fp32"
         self.description = f"openvino {precision}"
         self.num_classes = num_classes
         options = {

@@ -18,6 +18,7 @@ from activitynet.training.averaging import WeightAverage
 from activitynet.training.checkpoint import (
     Tensors,
     flatten_optimizer,
+    has_checkpoint,
     read_checkpoint,
     restore_optimizer,
     save_checkpoint,
@@ -159,9 +160,8 @@ class TrainingState:
         tensors |= with_prefix("average", self.average.state_dict())
         for name, tensor in tensors.items():
             if not torch.isfinite(tensor).all():
-                raise TrainingError(
-                    f"{name!r} is no longer finite after step {self.step}. Lower the learning rate."
-                )
+                epoch = self.epoch + (self.epoch_steps > 0)
+                raise TrainingError(self.told(f"{name!r} is no longer finite", self.step, epoch, run))
         state = {name: getattr(self, name) for name in _COUNTS} | {"optimizer": optimizer_values}
         # The best weights go first. Cut off in between, the run repeats the epoch that made them.
         if self.best_epoch != self._best_on_disk:
@@ -169,6 +169,14 @@ class TrainingState:
             self._best_on_disk = self.best_epoch
         save_checkpoint(run.last, tensors, state)
         run.write_metrics(self.history, self.timings)
+
+    def told(self, what: str, step: int, epoch: int, run: RunFolder | None) -> str:
+        """Return the message for what is no longer finite: where, at which rate, and where to go on."""
+        lr = max(group["lr"] for group in self.optimizer.param_groups)
+        text = f"{what} at step {step} (epoch {epoch}, rate {lr:.2g}). Lower the learning rate."
+        if run is not None and has_checkpoint(run.last):
+            text += f" The last good state is in {str(run.last)!r}."
+        return text
 
     def restore(self, run: RunFolder) -> None:
         """Put everything back to where `save` left it.
@@ -195,18 +203,13 @@ def saved_on_the_way_out(state: TrainingState, run: RunFolder | None, stop: Stop
 
     Raises:
         Interrupted: In place of what else a signal brought about.
-        TrainingError: In place of `NotFiniteError`, with the step and the last good state.
+        TrainingError: In place of `NotFiniteError`, with the step, the rate and the last good state.
     """
     try:
         yield
     except NotFiniteError as error:
         # The step that failed has changed nothing, but the one before may be at fault.
-        saved = f" The last good state is in {str(run.last)!r}." if run is not None else ""
-        lr = max(group["lr"] for group in state.optimizer.param_groups)
-        raise TrainingError(
-            f"{error} at step {state.step + 1} (epoch {state.epoch + 1}, rate {lr:.2g}). "
-            f"Lower the learning rate.{saved}"
-        ) from error
+        raise TrainingError(state.told(str(error), state.step + 1, state.epoch + 1, run)) from error
     except StorageError:
         raise
     except BaseException as error:

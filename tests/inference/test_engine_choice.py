@@ -55,6 +55,7 @@ def answers(classifier: Classifier, photos: list[Image.Image], **options: Any) -
     return np.array([[dict(row.top)[name] for name in CLASSES] for row in rows])
 
 
+@pytest.mark.processor
 @pytest.mark.parametrize("engine", ENGINES)
 def test_every_engine_gives_the_networks_answers(
     engine: Any, folder: Path, photos: list[Image.Image]
@@ -73,6 +74,7 @@ def test_every_engine_gives_the_networks_answers(
         assert not np.allclose(found, expected, atol=1e-7)
 
 
+@pytest.mark.processor
 def test_openvino_says_bfloat16_only_where_the_processor_computes_in_it(
     folder: Path, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

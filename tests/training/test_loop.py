@@ -88,6 +88,7 @@ def assert_same_states(one: Path, other: Path) -> None:
     assert (one / "metrics.jsonl").read_bytes() == (other / "metrics.jsonl").read_bytes()
 
 
+@pytest.mark.processor
 @pytest.mark.parametrize("average", ["ema", "swa", "none"])
 @pytest.mark.parametrize("anchor", [0.0, 0.3])
 def test_resumed_is_the_uninterrupted_run_to_the_bit(
@@ -218,6 +219,7 @@ def test_patience_stops_early(photos: list[Photo]) -> None:
     assert [row["epoch"] for row in result.history] == [0, 1, 2, 3]
 
 
+@pytest.mark.processor
 def test_a_loss_that_is_not_finite_stops_with_the_step_and_the_rate(
     photos: list[Photo], tmp_path: Path
 ) -> None:
@@ -238,7 +240,10 @@ def test_the_loss_and_the_weights_tell_the_same_when_they_are_no_longer_finite(
         if len(steps) == 4:
             optimizer.param_groups[0]["params"][0].data.fill_(float("nan"))
 
-    for every_steps, what in ((1, r"'model\..*' is no longer finite at step 4"), (0, "the loss became nan at step 5")):
+    for every_steps, what in (
+        (1, r"'model\..*' is no longer finite at step 4"),
+        (0, "the loss became nan at step 5"),
+    ):
         steps.clear()
         run = RunFolder(tmp_path / str(every_steps))
         hook = register_optimizer_step_post_hook(poison)

@@ -125,7 +125,7 @@ class OpenVinoEngine(Engine):
         precision: ``"fp32"``, ``"bf16"``, or `None` for what suits the processor.
 
     Raises:
-        ModelError: The package is missing, or bfloat16 is asked for where the processor does not compute in it.
+        ModelError: The package is missing, or the processor has no bfloat16 and it is asked for.
         WeightsError: It cannot run the network.
     """
 

@@ -6,11 +6,12 @@ BIN := $(VENV)/bin
 
 LOWEST ?= .venv-lowest
 
-.PHONY: help quickstart test test-lowest check dist benchmark docs style clean
+.PHONY: help quickstart test test-avx2 test-lowest check dist benchmark docs style clean
 
 help:
 	@echo "make quickstart  train a small network on drawn data and predict with it, in minutes"
 	@echo "make test        run all tests"
+	@echo "make test-avx2   run the tests that depend on the processor, with AVX2 alone"
 	@echo "make check       lint, format, types, layers and docs, as CI does"
 	@echo "make test-lowest run the quick tests with the lowest versions of what is needed"
 	@echo "make dist        build the wheel and the sdist, check what is in them, and use the wheel"
@@ -24,6 +25,11 @@ quickstart: $(VENV)/.installed
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -n logical --maxprocesses 4
+
+# ONNX Runtime has no such setting; its 8-bit files are tested by the range of their weights.
+test-avx2: $(VENV)/.installed-test
+	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 \
+	  $(BIN)/python -m pytest -n logical --maxprocesses 4 -m processor
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

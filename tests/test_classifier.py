@@ -376,23 +376,28 @@ def test_steps_are_cut_into_as_few_parts_as_fit_and_a_resumed_run_keeps_them(
     assert (tmp_path / "tight" / "config.json").read_text() == config
 
 
+@pytest.mark.processor
 @pytest.mark.parametrize("features", [0.0, 1.0])
 def test_a_student_learns_from_a_teacher_alone(
     trained: tuple[Classifier, Path], photos: Path, features: float
 ) -> None:
-    options = {"recipe": RECIPE, "epochs": 12, "lr": 0.01, "workers": 0, "progress": False}
+    options = {"recipe": RECIPE, "lr": 0.02, "workers": 0, "progress": False}
     teacher = {"distill.teachers": [str(trained[1] / "model")], "distill.weight": 1.0}
     teacher["distill.features"] = features
-    student = Classifier("test_efficientnet_se", image_size=32)
     # With the whole weight on the teacher, smoothing the labels changes nothing: they are not looked at.
     losses = [
-        [row["loss"] for row in classifier.fit(photos, settings=settings, **options).history]
-        for classifier, settings in (
-            (student, teacher),
-            (Classifier("test_efficientnet_se", image_size=32), {**teacher, "loss.smoothing": 0.9}),
-        )
+        [
+            row["loss"]
+            for row in Classifier("test_efficientnet_se", image_size=32)
+            .fit(photos, settings={**teacher, **settings}, epochs=2, **options)
+            .history
+        ]
+        for settings in ({}, {"loss.smoothing": 0.9})
     ]
     assert losses[0] == losses[1]
+    # It is there after 8 to 10 epochs; the rest is for processors that round otherwise.
+    student = Classifier("test_efficientnet_se", image_size=32)
+    student.fit(photos, settings=teacher, epochs=20, **options)
     assert student.evaluate(photos, workers=0).macro_f1 > 0.9
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from activitynet import Classifier, create_model
 from activitynet.errors import ModelError, WeightsError
 from activitynet.inference import engines
-from activitynet.inference.engines import Engine
+from activitynet.inference.engines import Engine, openvino_has_bf16
 
 ENGINES = ("torch", "onnxruntime", "openvino")
 CLASSES = ("a", "b", "c", "d")
@@ -55,6 +55,7 @@ def answers(classifier: Classifier, photos: list[Image.Image], **options: Any) -
     return np.array([[dict(row.top)[name] for name in CLASSES] for row in rows])
 
 
+@pytest.mark.processor
 @pytest.mark.parametrize("engine", ENGINES)
 def test_every_engine_gives_the_networks_answers(
     engine: Any, folder: Path, photos: list[Image.Image]
@@ -65,11 +66,31 @@ def test_every_engine_gives_the_networks_answers(
     assert exact.engine == f"{engine} fp32"
     for batch_size in (1, 3):
         np.testing.assert_allclose(answers(exact, photos, batch_size=batch_size), expected, atol=1e-5)
-    if engine != "onnxruntime":
+    if engine == "torch" or (engine == "openvino" and openvino_has_bf16()):
         rough = Classifier.load(folder, device="cpu", engine=engine, precision="bf16")
         found = answers(rough, photos)
+        assert rough.engine == f"{engine} bf16"
         np.testing.assert_allclose(found, expected, atol=0.03)
         assert not np.allclose(found, expected, atol=1e-7)
+
+
+@pytest.mark.processor
+def test_openvino_says_bfloat16_only_where_the_processor_computes_in_it(
+    folder: Path, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Classifier.load(folder, device="cpu", engine="openvino").model
+    compiled = engine._request.get_compiled_model()  # type: ignore[operator, union-attr]
+    runs_in = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+    assert engine.description == f"openvino {'bf16' if runs_in == 'bf16' else 'fp32'}"
+    monkeypatch.setattr(engines, "openvino_has_bf16", lambda: False)
+    assert Classifier.load(folder, device="cpu", engine="openvino").engine == "openvino fp32"
+    for source in (folder, files["openvino"]):
+        with pytest.raises(ModelError, match="openvino has no bfloat16 on this processor"):
+            Classifier.load(source, device="cpu", engine="openvino", precision="bf16")
+    assert Classifier.load(folder, device="cpu", engine="auto", precision="bf16").engine == "torch bf16"
+    for file in files.values():
+        with pytest.raises(ModelError, match=r"no bfloat16 on this processor with .*openvino; choose fp32"):
+            Classifier.load(file, precision="bf16")
 
 
 _SIGNALLED = """

@@ -107,6 +107,15 @@ class OnnxRuntimeEngine(Engine):
         return torch.from_numpy(logits)
 
 
+def openvino_has_bf16() -> bool:
+    """Tell whether OpenVINO computes in bfloat16 on this processor.
+
+    Raises:
+        ModelError: The package is missing.
+    """
+    return "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
 class OpenVinoEngine(Engine):
     """OpenVINO on the CPU.
 
@@ -116,15 +125,20 @@ class OpenVinoEngine(Engine):
         precision: ``"fp32"``, ``"bf16"``, or `None` for what suits the processor.
 
     Raises:
-        ModelError: The package is missing.
+        ModelError: The package is missing, or the processor has no bfloat16 and it is asked for.
         WeightsError: It cannot run the network.
     """
 
     def __init__(self, network: Any, num_classes: int, precision: Precision | None = None) -> None:
         super().__init__()
         core = openvino_core()
+        # Elsewhere OpenVINO takes the hint, says nothing, and computes in float32.
+        if precision == "bf16" and not openvino_has_bf16():
+            raise ModelError(
+                "openvino has no bfloat16 on this processor; choose fp32, or leave the precision out."
+            )
         if precision is None:
-            precision = "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "fp32"
+            precision = "bf16" if openvino_has_bf16() else "fp32"
         self.description = f"openvino {precision}"
         self.num_classes = num_classes
         options = {
@@ -165,7 +179,8 @@ def compile_network(
         precision: ``"fp32"`` or ``"bf16"``; `None` takes bfloat16 where engine and processor compute in it.
 
     Raises:
-        ModelError: An unknown engine, packages that are missing, or a network that the engine cannot run.
+        ModelError: An unknown engine, packages that are missing, a network that the engine cannot run, or
+            bfloat16 where the engine has none.
     """
     _check(engine, precision)
     on_cpu = next(model.parameters()).device.type == "cpu"
@@ -201,7 +216,8 @@ def load_exported(
         The engine, from preprocessed photos to logits, and what the file says of itself.
 
     Raises:
-        ModelError: The engine cannot run such files, or packages are missing.
+        ModelError: The engine cannot run such files, packages are missing, or bfloat16 is asked for where no
+            engine has it.
         WeightsError: The file cannot be read, or is not one that activitynet exported.
     """
     _check(engine, precision)
@@ -246,13 +262,12 @@ def _chosen(
 ) -> Engine:
     if engine != "auto":
         return makers[engine]()
-    possible = [
-        name
-        for name in makers
-        if name == "torch" or (installed(name) and not (name == "onnxruntime" and precision == "bf16"))
-    ]
-    if not possible:
+    present = [name for name in makers if name == "torch" or installed(name)]
+    if not present:
         raise ModelError(f"no engine is installed for this file: pip install {' or '.join(makers)}.")
+    possible = [name for name in present if precision != "bf16" or _has_bf16(name)]
+    if not possible:
+        raise ModelError(f"no bfloat16 on this processor with {' or '.join(present)}; choose fp32.")
     engines = [makers[name]() for name in possible]
     if len(engines) == 1:
         _log.info("engine: %s", engines[0].description)
@@ -266,6 +281,11 @@ def _chosen(
         ", ".join(f"{each.description} {rates[each.description]:.0f}" for each in others),
     )
     return best
+
+
+def _has_bf16(engine: str) -> bool:
+    """Tell whether an engine runs in bfloat16 here; torch does everywhere, if slowly where it imitates it."""
+    return engine == "torch" or (engine == "openvino" and openvino_has_bf16())
 
 
 def _rates(engines: list[Engine], sizes: Sequence[tuple[int, int]]) -> dict[str, float]:

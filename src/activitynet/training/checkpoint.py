@@ -254,8 +254,9 @@ class TrainingState:
         tensors |= with_prefix("average", self.average.state_dict())
         for name, tensor in tensors.items():
             if not torch.isfinite(tensor).all():
+                epoch = self.epoch + (self.epoch_steps > 0)
                 raise TrainingError(
-                    f"{name!r} is no longer finite after step {self.step}. Lower the learning rate."
+                    self.not_finite_message(f"{name!r} is no longer finite", self.step, epoch, run)
                 )
         state = {name: getattr(self, name) for name in _COUNTS} | {"optimizer": optimizer_values}
         # The best weights go first. Cut off in between, the run repeats the epoch that made them.
@@ -264,6 +265,14 @@ class TrainingState:
             self._best_on_disk = self.best_epoch
         save_checkpoint(run.last, tensors, state)
         run.write_metrics(self.history, self.timings)
+
+    def not_finite_message(self, what: str, step: int, epoch: int, run: RunFolder | None) -> str:
+        """Return the message for a value that is not finite: step, epoch, rate and last checkpoint."""
+        lr = max(group["lr"] for group in self.optimizer.param_groups)
+        text = f"{what} at step {step} (epoch {epoch}, rate {lr:.2g}). Lower the learning rate."
+        if run is not None and has_checkpoint(run.last):
+            text += f" The last good state is in {str(run.last)!r}."
+        return text
 
     def restore(self, run: RunFolder) -> None:
         """Put everything back to where `save` left it.
@@ -290,17 +299,14 @@ def saved_on_the_way_out(state: TrainingState, run: RunFolder | None, stop: Stop
 
     Raises:
         Interrupted: In place of what else a signal brought about.
-        TrainingError: In place of `NotFiniteError`, with the step and the last good state.
+        TrainingError: In place of `NotFiniteError`, with the step, the rate and the last good state.
     """
     try:
         yield
     except NotFiniteError as error:
         # The step that failed has changed nothing, but the one before may be at fault.
-        saved = f" The last good state is in {str(run.last)!r}." if run is not None else ""
-        lr = max(group["lr"] for group in state.optimizer.param_groups)
         raise TrainingError(
-            f"{error} at step {state.step + 1} (epoch {state.epoch + 1}, rate {lr:.2g}). "
-            f"Lower the learning rate.{saved}"
+            state.not_finite_message(str(error), state.step + 1, state.epoch + 1, run)
         ) from error
     except StorageError:
         raise

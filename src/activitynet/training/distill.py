@@ -271,7 +271,7 @@ class _Teacher(nn.Module):
         if size not in self._engines:
             # By name, not "auto": a resumed run has to hear the same answers.
             with torch.autocast("cpu", enabled=False):
-                self._engines[size] = compile_network(self.model, size, "openvino", "bf16")
+                self._engines[size] = compile_network(self.model, size, "openvino")
         return self._engines[size]
 
 

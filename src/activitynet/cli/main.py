@@ -79,7 +79,7 @@ command_line.command("sample-data")(sample_data)
 command_line.command("doctor")(doctor)
 
 
-def run(arguments: Sequence[str]) -> int:
+def run(arguments: Sequence[str]) -> int:  # noqa: PLR0911  one return an exit code
     """Run the command.
 
     Args:

@@ -125,7 +125,7 @@ def test_a_file_loads_behind_the_same_predict(
         np.testing.assert_allclose(
             answers(loaded, drawings, **options), answers(ensemble, drawings, **options), atol=1e-4
         )
-    with pytest.raises(ModelError, match="takes images of one size only"):
+    with pytest.raises(ModelError, match="has a fixed input size"):
         loaded.predict(drawings, tta=TTA(scales=(1.0, 1.5)))
     with pytest.raises(ModelError, match="which only predicts"):
         loaded.export("again.onnx")

@@ -152,7 +152,7 @@ def test_an_engine_that_cannot_run_a_file_is_refused(form: str, engine: Any, fil
 def test_unknown_engines_and_precisions_get_a_suggestion(folder: Path) -> None:
     with pytest.raises(ModelError, match="Did you mean 'openvino'"):
         Classifier.load(folder, engine="openvin")  # type: ignore[arg-type]
-    with pytest.raises(ModelError, match="There are: fp32, bf16"):
+    with pytest.raises(ModelError, match="Choose from: fp32, bf16"):
         Classifier.load(folder, engine="torch", precision="int3")  # type: ignore[arg-type]
     with pytest.raises(ModelError, match="no bfloat16"):
         Classifier.load(folder, device="cpu", engine="onnxruntime", precision="bf16")

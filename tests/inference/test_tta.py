@@ -175,7 +175,7 @@ def test_an_engine_looks_alike(tmp_path: Path) -> None:
 def test_what_cannot_be_is_told() -> None:
     with pytest.raises(ModelError, match=r"'crop'\. Did you mean 'crops'\?"):
         classifier().predict(photos(), tta="crop")
-    with pytest.raises(ModelError, match="32 x 32 pixels have no other scale"):
+    with pytest.raises(ModelError, match="32 x 32 pixels are too small"):
         classifier(size=32).predict(photos(), tta="scales")
     with pytest.raises(ModelError, match=r"from 0\.1 to 4"):
         TTA(scales=())
@@ -183,7 +183,7 @@ def test_what_cannot_be_is_told() -> None:
         TTA(scales=(math.nan,))
     of_one_size = Classifier("timm/test_vit", CLASSES, device="cpu")
     vit = create_model("timm/test_vit", num_classes=3)
-    with pytest.raises(ModelError, match="VisionTransformer takes images of one size only"):
+    with pytest.raises(ModelError, match="VisionTransformer has a fixed input size"):
         Classifier(vit, CLASSES, device="cpu").predict(photos(), tta="scales")
     with pytest.raises(ModelError, match="no weights yet"):
         of_one_size.predict(photos(), tta="flip")

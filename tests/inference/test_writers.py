@@ -150,7 +150,7 @@ def test_what_is_no_such_file_is_refused_and_left(
         classifier.predict_to(path, photos, resume=True)
     assert content is None or path.read_text() == content
     if content is not None:
-        with pytest.raises(DataError, match="is there already"):
+        with pytest.raises(DataError, match="exists"):
             classifier.predict_to(path, photos)
 
 

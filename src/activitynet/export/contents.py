@@ -1,4 +1,4 @@
-"""Packages that only exporting and engines need."""
+"""What an exported file says about itself, and the optional packages that export needs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _EXTRAS = {"onnx": "export", "onnxscript": "export", "onnxruntime": "export", "o
 
 
 def installed(*names: str) -> bool:
-    """Return whether packages are all there, without importing them."""
+    """Return whether all packages are installed, without importing them."""
     return all(importlib.util.find_spec(name) is not None for name in names)
 
 
@@ -44,7 +44,7 @@ def need(name: str) -> ModuleType:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Drop warnings, in Python's way and as logs, and what is printed; errors are raised as ever."""
+    """Suppress warnings, log messages and prints. Errors are still raised."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         level = logging.root.manager.disable
@@ -60,11 +60,11 @@ CARD_KEY, VIEWS_KEY = "activitynet.card", "activitynet.views"
 
 @dataclasses.dataclass(frozen=True)
 class Contents:
-    """A card, and what turns a photo into the network's inputs.
+    """A card with the preprocessing of each input.
 
     Attributes:
-        card: The model's, or the ensemble's.
-        views: A model's preprocessing; of an ensemble, the different ones of its members.
+        card: Card of the model or the ensemble.
+        views: The model's preprocessing, or the distinct ones of an ensemble's members.
     """
 
     card: Card | EnsembleCard
@@ -72,7 +72,7 @@ class Contents:
 
     @property
     def preprocess(self) -> Preprocess | Views:
-        """What turns a photo into what the network takes."""
+        """Turns a photo into the network's input."""
         return self.views if len(self.views.each) > 1 else self.views.each[0]
 
     @property
@@ -81,7 +81,7 @@ class Contents:
         return [preprocess.size for preprocess in self.views.each]
 
     def to_metadata(self) -> dict[str, str]:
-        """Return the texts for a file's metadata, by their keys."""
+        """Return the metadata of a file, by key."""
         metadata = {CARD_KEY: self.card.to_json()}
         if isinstance(self.card, EnsembleCard):  # a model's card has its preprocessing
             metadata[VIEWS_KEY] = json.dumps([preprocess.to_dict() for preprocess in self.views.each])
@@ -89,10 +89,10 @@ class Contents:
 
     @classmethod
     def from_metadata(cls, read: Callable[[str], str | None], path: Path) -> Contents:
-        """Read what `to_metadata` wrote.
+        """Read the metadata that `to_metadata` wrote.
 
         Args:
-            read: Returns the text of a key, `None` where there is none.
+            read: Returns the text of a key, or `None`.
             path: The file, for errors.
 
         Raises:

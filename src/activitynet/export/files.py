@@ -1,4 +1,4 @@
-"""Exported files, one function for all their formats."""
+"""Export a model to a file of any format."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from activitynet.weights import Card, EnsembleCard
 
 Format: TypeAlias = Literal["onnx", "openvino", "torch"]
 
-#: What a file of each format ends in.
+#: File extension of each format.
 FORMATS: Mapping[Format, str] = MappingProxyType({"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2"})
 
 
@@ -47,42 +47,42 @@ def export_model(
     views: Views | None = None,
     calibrate: Sequence[Photo] | None = None,
 ) -> Path:
-    """Write a file that turns photos into probabilities, with nothing of this library.
+    """Write a file that maps photos to probabilities without this library.
 
     Args:
-        model: Any module from (batch, 3, height, width) to logits (batch, classes), or from several such
-            inputs. It is not changed.
-        card: Its classes, preprocessing and temperature. The file carries the card in its metadata.
-        views: What makes the input of an ensemble, whose card does not say it, or its inputs.
+        model: A module from (batch, 3, height, width), or several such inputs, to logits (batch, classes). It
+            is not changed.
+        card: Its classes, preprocessing and temperature, stored in the file's metadata.
+        views: Preprocessing of each input of an ensemble. `None` takes the card's.
         path: The file: ``.onnx``, ``.xml`` (its tensors go into a ``.bin`` beside it) or ``.pt2``.
         format: ``"onnx"``, ``"openvino"`` or ``"torch"`` (`torch.export`).
-        calibrate: Photos by which to choose the ranges of 8-bit numbers, for ``"onnx"`` and ``"openvino"``;
-            `None` keeps float32.
+        calibrate: Photos to calibrate 8-bit quantisation with, for ``"onnx"`` and ``"openvino"``; `None`
+            keeps float32.
 
     Returns:
         The path.
 
     Raises:
-        ModelError: An unknown format, a path that does not end as the format's do, a model that cannot be
-            traced, or packages that are missing.
+        ModelError: The format is unknown, the extension does not match, the model cannot be traced, or a
+            package is missing.
         ImageError: A photo of ``calibrate`` cannot be read.
         StorageError: The file cannot be written.
     """
     path = Path(path)
     if format not in FORMATS:
         raise ModelError(
-            f"unknown format {format!r}.{did_you_mean(str(format), FORMATS)} There are: {', '.join(FORMATS)}."
+            f"unknown format {format!r}.{did_you_mean(str(format), FORMATS)} Use {', '.join(FORMATS)}."
         )
     if path.suffix.lower() != FORMATS[format]:
-        raise ModelError(f"{str(path)!r} is to hold {format}: let its name end in {FORMATS[format]}.")
+        raise ModelError(f"{str(path)!r} is not named like {format}: use the extension {FORMATS[format]}.")
     if views is None:
         if isinstance(card, EnsembleCard):
-            raise ModelError("an ensemble's card does not say what its members look at: give its views.")
+            raise ModelError("an ensemble's card has no preprocessing: pass its views.")
         views = Views((card.preprocess,))
     contents = Contents(dataclasses.replace(card, library_version=__version__), views)
     if format == "torch":
         if calibrate is not None:
-            raise ModelError("8-bit numbers are for the formats onnx and openvino; choose one of these.")
+            raise ModelError("8-bit quantisation works for the formats onnx and openvino only.")
         _write_torch(model, contents, path)
         return path
     if format == "openvino":
@@ -99,7 +99,7 @@ def export_model(
 
 
 def is_exported(source: str | os.PathLike[str]) -> bool:
-    """Tell whether weights are meant to be an exported file, there or not, and no folder or repository."""
+    """Return whether a source means an exported file, existing or not, rather than a folder or repository."""
     path = Path(source)
     return path.is_file() or path.suffix.lower() in FORMATS.values()
 

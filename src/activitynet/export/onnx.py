@@ -23,11 +23,10 @@ if TYPE_CHECKING:
 
 
 class ScaledGroupNorm(nn.Module):
-    """A GroupNorm, and the gate behind it if there is one, as one scale and one shift a channel.
+    """A GroupNorm, and the gate after it if there is one, as one scale and one shift a channel.
 
-    Engines fuse the scale and the shift with the activation that follows, where a GroupNorm is a pass, or
-    several, of its own. The statistics come from two reductions over the map: the mean and the norm. The
-    gate's means follow from those of the map, so that the gate reads no map at all.
+    Engines fuse scale and shift with the activation that follows, but run a GroupNorm in passes of its own.
+    The statistics are two reductions over the feature map: mean and norm. The gate's means follow from them.
 
     Args:
         norm: The GroupNorm.
@@ -45,7 +44,7 @@ class ScaledGroupNorm(nn.Module):
         self.weight = nn.Parameter(norm.weight.detach().reshape(1, -1, 1, 1))
         self.bias = nn.Parameter(norm.bias.detach().reshape(1, -1, 1, 1))
         self.gate = gate
-        # Multiplied with this 1 x 1 kernel, each channel's mean becomes that of its group.
+        # This 1 x 1 kernel turns each channel's mean into its group's mean.
         size = norm.num_channels // norm.num_groups
         groups = torch.block_diag(*[torch.full((size, size), 1 / size)] * norm.num_groups)
         self.register_buffer("groups", groups[:, :, None, None])
@@ -65,7 +64,7 @@ class ScaledGroupNorm(nn.Module):
 
 
 def scale_group_norms(model: nn.Module) -> nn.Module:
-    """Return a copy whose group norms are `ScaledGroupNorm`s: the form that compilers of graphs fuse."""
+    """Return a copy whose group norms are `ScaledGroupNorm`s, which graph compilers fuse."""
     model = copy.deepcopy(model)
     for block in model.modules():
         if not (isinstance(block, ResidualBlock) and isinstance(block.se, SEBlock)):
@@ -80,7 +79,7 @@ def scale_group_norms(model: nn.Module) -> nn.Module:
 
 
 def fold_batch_norms(model: nn.Module) -> nn.Module:
-    """Return a copy whose batch norms are part of the convolutions before them."""
+    """Return a copy with batch norms folded into the convolutions before them."""
     model = copy.deepcopy(model).eval()
     for layer in model.modules():
         if isinstance(layer, ConvNormAct) and isinstance(layer.norm, nn.BatchNorm2d):
@@ -90,12 +89,12 @@ def fold_batch_norms(model: nn.Module) -> nn.Module:
 
 
 IMAGES, PIXELS, LOGITS, PROBABILITIES = "images", "pixels", "logits", "probabilities"
-PREPROCESS = "preprocess/"  # how the names of its nodes begin
+PREPROCESS = "preprocess/"  # prefix of its nodes' names
 
-_OPSET = 18  # the first with Mish and with reductions whose axes every engine takes
-_EXAMPLE = 2  # photos in the example that is traced: one would be taken for a constant
+_OPSET = 18  # the first with Mish and with reductions that every engine supports
+_EXAMPLE = 2  # photos in the traced example; 1 would become a constant
 
-#: Names of the axes of ``images`` that may have any length.
+#: Dynamic axes of ``images``.
 PHOTO_AXES = ("batch", "height", "width")
 
 
@@ -105,15 +104,15 @@ def example_photos() -> torch.Tensor:
 
 
 def pixel_names(count: int) -> list[str]:
-    """Return what a network's inputs are called, one for each of the ways in which it looks at photos."""
+    """Return the names of a network's inputs, one for each view."""
     return [PIXELS] if count == 1 else [f"{PIXELS}_{index}" for index in range(count)]
 
 
 class PixelViews(nn.Module):
-    """Makes each of a network's inputs from the same photos.
+    """Preprocesses a batch of photos into each of a network's inputs.
 
     Args:
-        views: What they are.
+        views: Preprocessing of each input.
     """
 
     def __init__(self, views: Views) -> None:
@@ -121,7 +120,7 @@ class PixelViews(nn.Module):
         self.each = nn.ModuleList(Pixels(preprocess) for preprocess in views.each)
 
     def forward(self, images: torch.Tensor) -> Images:
-        """Return a tensor, or one for each view where there are several."""
+        """Return a tensor, or a list of one for each view."""
         return as_images([pixels(images) for pixels in self.each])
 
 
@@ -129,11 +128,11 @@ def network_graph(model: nn.Module, sizes: Sequence[tuple[int, int]]) -> onnx.Mo
     """Return a network as a graph from its `pixel_names` (batch, 3, height, width) to ``logits``.
 
     Args:
-        model: The network; it is not changed.
+        model: The network. It is not changed.
         sizes: Height and width of each of its inputs.
 
     Raises:
-        ModelError: The network does something that has no ONNX form, or packages are missing.
+        ModelError: The network cannot be converted to ONNX, or a package is missing.
     """
     # Channels-last weights would leave their strides in the graph.
     network = scale_group_norms(model).to("cpu", torch.float32, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
@@ -142,10 +141,10 @@ def network_graph(model: nn.Module, sizes: Sequence[tuple[int, int]]) -> onnx.Mo
 
 
 def whole_graph(network: onnx.ModelProto, contents: Contents) -> onnx.ModelProto:
-    """Return the graph from photos to probabilities around a network's graph, which tells what it holds.
+    """Return a network's graph extended to go from photos to probabilities, with metadata.
 
-    It takes ``images``, uint8 (batch, height, width, 3), and gives ``probabilities``, float32
-    (batch, classes). The network's own inputs and ``logits`` keep their names within it.
+    It maps ``images``, uint8 (batch, height, width, 3), to ``probabilities``, float32 (batch, classes). The
+    network's inputs and ``logits`` keep their names.
     """
     onnx: Any = need("onnx")
     names, card = pixel_names(len(contents.sizes)), contents.card
@@ -157,11 +156,11 @@ def whole_graph(network: onnx.ModelProto, contents: Contents) -> onnx.ModelProto
     whole.graph.initializer.append(temperature)
     whole.graph.node.extend(
         [
-            onnx.helper.make_node("Div", [LOGITS, "temperature"], ["cooled"]),
-            onnx.helper.make_node("Softmax", ["cooled"], [PROBABILITIES], axis=1),
+            onnx.helper.make_node("Div", [LOGITS, "temperature"], ["scaled_logits"]),
+            onnx.helper.make_node("Softmax", ["scaled_logits"], [PROBABILITIES], axis=1),
         ]
     )
-    whole.graph.value_info.extend(network.graph.output)  # to be cut there again
+    whole.graph.value_info.extend(network.graph.output)  # `read_onnx` cuts the graph there
     del whole.graph.output[:]
     whole.graph.output.append(
         onnx.helper.make_tensor_value_info(
@@ -175,10 +174,10 @@ def whole_graph(network: onnx.ModelProto, contents: Contents) -> onnx.ModelProto
 
 
 def read_onnx(path: Path) -> tuple[bytes, Contents]:
-    """Read an exported ONNX file: the part from pixels to logits, serialised, and what it says of itself.
+    """Read an exported ONNX file: the part from pixels to logits, serialised, and its contents.
 
     Raises:
-        WeightsError: The file cannot be read, is not one of ours, or names other files to read.
+        WeightsError: The file cannot be read, is not one of ours, or has tensors in other files.
     """
     onnx: Any = need("onnx")
     try:
@@ -196,13 +195,13 @@ def read_onnx(path: Path) -> tuple[bytes, Contents]:
     try:
         names = pixel_names(len(contents.sizes))
         network = onnx.utils.Extractor(whole).extract_model(names, [LOGITS])
-    except Exception as error:  # a graph from elsewhere can be wrong in any way
+    except Exception as error:  # a foreign graph can fail in any way
         raise WeightsError(f"{str(path)!r} has no part from {PIXELS!r} to {LOGITS!r}.") from error
     return network.SerializeToString(), contents
 
 
 def first_cause(error: BaseException) -> str:
-    """Return one line of what an error began with, for exporters wrap it in pages of their own."""
+    """Return the first line of an error's root cause, which exporters wrap in long messages."""
     origin = _origin(error)
     return (str(origin).strip() or type(origin).__name__).splitlines()[0]
 
@@ -214,12 +213,12 @@ def _origin(error: BaseException) -> BaseException:
 
 
 def _traced(
-    module: nn.Module, example: Images, axes: tuple[str, ...], takes: list[str], gives: list[str]
+    module: nn.Module, example: Images, axes: tuple[str, ...], inputs: list[str], outputs: list[str]
 ) -> onnx.ModelProto:
-    """Return a module's graph, in which the first axes of its inputs may have any length."""
+    """Return a module's graph with dynamic first axes of its inputs."""
     need("onnx")
     need("onnxscript")
-    # At least 2, for older torch takes 1 for a case of its own; a file takes it all the same.
+    # At least 2, because older torch specialises on 1. The file accepts 1 all the same.
     lengths: Any = {index: torch.export.Dim(name, min=2) for index, name in enumerate(axes)}
     if not isinstance(example, torch.Tensor):
         lengths = [lengths] * len(example)
@@ -230,22 +229,24 @@ def _traced(
                 (example,),
                 dynamo=True,
                 dynamic_shapes=(lengths,),
-                input_names=takes,
-                output_names=gives,
+                input_names=inputs,
+                output_names=outputs,
                 opset_version=_OPSET,
                 verbose=False,
             )
     except Exception as error:  # tracing fails in many ways
         origin = _origin(error)
         if isinstance(origin, ModuleNotFoundError) and str(origin.name).startswith("onnxscript."):
-            # It has a module for each torch that it knows.
+            # onnxscript has a module for each torch version it supports.
             raise ModelError(
                 f"onnxscript is older than torch {torch.__version__}: pip install --upgrade onnxscript."
             ) from error
-        raise ModelError(f"{type(module).__name__} has no ONNX form: {first_cause(error)}") from error
+        raise ModelError(
+            f"{type(module).__name__} cannot be converted to ONNX: {first_cause(error)}"
+        ) from error
     assert program is not None  # noqa: S101  it is where a path is given
     graph: onnx.ModelProto = program.model_proto
-    for node in graph.graph.node:  # where in the source, on this machine, each comes from
+    for node in graph.graph.node:  # source locations on this machine
         del node.metadata_props[:]
         node.doc_string = ""
     return graph

@@ -1,4 +1,4 @@
-"""OpenVINO's files: a description in XML, and the tensors beside it."""
+"""Write and read OpenVINO files: a description in XML and the tensors in a ``.bin``."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ from activitynet.serialization import atomic
 
 
 def openvino_core() -> Any:
-    """Return this process's one ``openvino.Core``, which is never given up.
+    """Return this process's ``openvino.Core``, which is never released.
 
-    Compiling for a CPU gives the thread an alternate signal stack. A core that ends in another thread
-    (wherever the garbage collector runs) frees it and leaves it set: the next signal, Ctrl-C or the end of a
-    child, is then a segmentation fault.
+    Compiling for a CPU sets an alternate signal stack on the thread. A core that is released in another
+    thread frees it but leaves it set, so that the next signal is a segmentation fault.
 
     Raises:
         ModelError: OpenVINO is missing.
@@ -47,13 +46,13 @@ def write_openvino(graph: bytes, contents: Contents, path: Path) -> None:
         temporary = Path(folder) / path.name
         openvino.save_model(model, temporary, compress_to_fp16=False)
         _keep_precise(temporary)
-        # The tensors first: a description without them would be worse than tensors that nothing describes.
+        # Tensors first: a description without tensors would be invalid.
         for written in (temporary.with_suffix(".bin"), temporary):
             atomic.write_bytes(path.with_name(written.name), written.read_bytes())
 
 
 def _keep_precise(path: Path) -> None:
-    """Mark the preprocessing, so that no processor computes where pixels lie in bfloat16, as they like to."""
+    """Mark the preprocessing as precise, so that pixel positions are not computed in bfloat16."""
     description = ElementTree.parse(path)  # noqa: S314  written just now
     for layer in description.iterfind("layers/layer"):
         if layer.get("name", "").startswith(PREPROCESS) and layer.get("type") != "Const":
@@ -64,11 +63,11 @@ def _keep_precise(path: Path) -> None:
 
 
 def read_openvino(path: Path) -> tuple[Any, Contents]:
-    """Read an exported file: the part of it from pixels to logits, and what it says of itself.
+    """Read an exported file: the part from pixels to logits, and its contents.
 
     Raises:
         ModelError: OpenVINO is missing.
-        WeightsError: The file cannot be read, or is not one of ours.
+        WeightsError: The file cannot be read, or activitynet did not write it.
     """
     openvino: Any = need("openvino")
     for file in (path, path.with_suffix(".bin")):
@@ -76,7 +75,7 @@ def read_openvino(path: Path) -> tuple[Any, Contents]:
             raise WeightsError(f"there is no file {str(file)!r}. A model for OpenVINO is an .xml and a .bin.")
     try:
         whole = openvino_core().read_model(path)
-    except Exception as error:  # a file from elsewhere can be wrong in any way
+    except Exception as error:  # a foreign file can fail in any way
         raise WeightsError(f"{str(path)!r} is not an OpenVINO model. Copy or export it again.") from error
 
     def metadata(key: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Numbers of twice float32's precision, for engines that have no float64."""
+"""Preprocessing as a graph that every engine can run, exact to the pixel."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from activitynet.data.preprocess import Preprocess
 
 
 class Double(NamedTuple):
-    """The unevaluated sum of two float32 tensors, good to about 48 bits.
+    """The unevaluated sum of two float32 tensors (about 48 bits), for engines without float64.
 
     Source: Dekker 1971, "A floating-point technique for extending the available precision".
 
     Attributes:
-        high: The number, rounded.
-        low: What the rounding left.
+        high: The rounded number.
+        low: The rounding error.
     """
 
     high: Tensor
@@ -37,12 +37,12 @@ class Double(NamedTuple):
         return _normal(product.high, low)
 
     def scaled(self, factor: float) -> Double:
-        """Multiply by a number that float32 holds."""
+        """Multiply by a number that float32 represents exactly."""
         product = _product(self.high, torch.tensor(factor))
         return _normal(product.high, product.low + self.low * factor)
 
     def plus(self, other: Double | float) -> Double:
-        """Add a number of this kind, or one that float32 holds."""
+        """Add a `Double`, or a number that float32 holds."""
         other_high, other_low = (other, 0.0) if isinstance(other, float) else other
         high = self.high + other_high
         part = high - self.high
@@ -71,7 +71,7 @@ class Double(NamedTuple):
         return self.high.sign() * (whole + (((high - whole) + low) + 0.5).floor())
 
     def sum(self, axis: int) -> Double:
-        """Add along an axis, which stays with length 1: numbers of magnitude 1, and not thousands of them."""
+        """Sum along an axis, kept with length 1; for at most some thousand numbers of magnitude 1."""
         coarse = (self.high * 1024).round() / 1024  # these add up without rounding
         rest = ((self.high - coarse) + self.low).sum(axis, keepdim=True)
         return _normal(coarse.sum(axis, keepdim=True), rest)
@@ -101,21 +101,21 @@ _POWERS = [2.0**power for power in range(1, 23)]
 
 
 class _Axis(NamedTuple):
-    """How one axis of a photo becomes one of the result: the middle of it, resized to the middle of that."""
+    """One axis: length of the centre cut of the photo, and the length it is resized to."""
 
     cut: Tensor
     resized: Tensor
 
 
 class Pixels(nn.Module):
-    """Does to a batch of photos what a `Preprocess` does to one, in operations that every engine knows.
+    """A `Preprocess` for batches, in operations that every engine supports.
 
-    The resize is two products with matrices of weights that the graph computes from the photos' size. The
-    weights, and the pixels between the two products, are rounded as torch's kernels for uint8 round them, so
-    that the result is theirs. What is cut away and what is padded are zeros in the same matrices.
+    The resize is two matrix products, whose weights the graph computes from the photos' size. Weights and
+    intermediate pixels are rounded as torch's uint8 kernels round them, so the result is the same. ONNX's own
+    Resize rounds in another way. Cutting and padding are zeros in the same matrices.
 
     Args:
-        preprocess: What to do.
+        preprocess: The preprocessing.
 
     Shapes:
         uint8 ``(batch, height, width, 3)``, RGB, of any size, to float32 ``(batch, 3, *preprocess.size)``.
@@ -136,7 +136,7 @@ class Pixels(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return the network's input for photos of one size."""
         height, width = images.shape[1], images.shape[2]
-        # In float64 where the engine has it, as `Preprocess` does: in float32 a cut may be one pixel off.
+        # In float64 where the engine has it, as in `Preprocess`: in float32 a cut may be off by one pixel.
         tall, wide = self._axes(*(torch.scalar_tensor(side, dtype=torch.float64) for side in (height, width)))
         rows = self._weights(tall, height, self.preprocess.size[0])
         columns = self._weights(wide, width, self.preprocess.size[1])
@@ -144,12 +144,12 @@ class Pixels(nn.Module):
         pixels = _to_levels(torch.matmul(pixels, columns.T))
         pixels = _to_levels(torch.matmul(rows, pixels))
         normal = pixels * self.scale + self.shift
-        if self.preprocess.resize == "pad":  # the margin has the mean colour, which is 0 when normal
+        if self.preprocess.resize == "pad":  # the padding is the mean colour: 0 after normalising
             normal = normal * (rows.sum(1)[:, None] * columns.sum(1)).round()
         return normal
 
     def _axes(self, height: Tensor, width: Tensor) -> tuple[_Axis, _Axis]:
-        """Return what happens to the height and the width, as `Preprocess` decides it."""
+        """Return the cut and resized lengths of height and width, as in `Preprocess`."""
         to_height, to_width = torch.tensor(self.preprocess.size, dtype=torch.float64)
         if self.preprocess.resize == "crop":
             scale = self.preprocess.crop_pct * torch.minimum(height / to_height, width / to_width)
@@ -167,11 +167,11 @@ class Pixels(nn.Module):
         return _Axis(height, to_height), _Axis(width, to_width)
 
     def _weights(self, axis: _Axis, length: int, side: int) -> Tensor:
-        """Return float32 (side, length): what each pixel of the photo adds to each pixel of the result."""
+        """Return the resize weights, float32 (side, length): from the photo's pixels to the result's."""
         cut, resized = axis.cut.float(), axis.resized.float()
         to = torch.arange(side, dtype=torch.float32)[:, None] - ((side - resized) / 2).floor()
         at = torch.arange(length, dtype=torch.float32)[None] - ((length - cut) / 2).floor()
-        # From here on whole numbers, which float32 holds: 2 x resized is one pixel of the photo.
+        # From here on whole numbers, exact in float32; 2 x resized is one pixel of the photo.
         centre = cut * (2 * to + 1)
         reach = torch.maximum(cut, resized) if self.preprocess.antialias else resized
 
@@ -183,12 +183,12 @@ class Pixels(nn.Module):
         weights = weigh(at).where((at >= 0) & (at < cut), zero)
         if self.preprocess.antialias:
             weights = weights.over(weights.sum(1))
-        else:  # the pixels at the edge go on beyond it
+        else:  # edge pixels repeat beyond the edge
             before = weigh(torch.tensor([[-2.0, -1.0]])).sum(1)
             after = weigh(cut + torch.tensor([[0.0, 1.0]])).sum(1)
             weights = weights.plus(before.where(at == 0, zero)).plus(after.where(at == cut - 1, zero))
         weights = weights.where((to >= 0) & (to < resized), zero)
-        # Whole numbers of 16 bits over a power of two, as large a one as they allow.
+        # 16-bit whole numbers over the largest power of two that fits.
         fits = weights.high.max() * self.powers < _WEIGHT_LIMIT
         power = torch.where(fits, self.powers, 1.0).max()
         return weights.rounded(power) / power
@@ -209,5 +209,5 @@ class Pixels(nn.Module):
 
 
 def _to_levels(pixels: Tensor) -> Tensor:
-    """Round to what uint8 can hold."""
+    """Round to the values of uint8."""
     return (pixels + 0.5).floor().clamp(0, 255)

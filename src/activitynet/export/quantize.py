@@ -1,4 +1,4 @@
-"""Graphs in 8-bit numbers, whose ranges are chosen by photos."""
+"""8-bit quantisation of ONNX graphs, calibrated on photos."""
 
 from __future__ import annotations
 
@@ -19,24 +19,23 @@ if TYPE_CHECKING:
     import onnx
 
 MAX_PHOTOS = 256
-"""Photos that are looked at, evenly over those given."""
+"""Largest number of calibration photos, taken evenly from those given."""
 
-# The first convolutions have few weights, and what they lose is lost to all that follow: with them in 8 bits
-# the package's model gave 12 % of 400 photos another label than in float32, without the first five 3 %
-# (with AVX-512, and weights of all 8 bits).
+# The first convolutions have few weights, and their errors reach all later layers: with them in 8 bits the
+# package's model changed the label of 12 % of 400 photos, without the first five 3 % (AVX-512).
 _IN_FLOAT = 5
 
 
 def quantized(network: onnx.ModelProto, photos: Sequence[Photo], views: Views) -> onnx.ModelProto:
-    """Return a network's graph with its convolutions and matrix products in 8-bit whole numbers.
+    """Return a network's graph with convolutions and matrix products in 8-bit integers.
 
     The first convolutions stay in float32. Weights are quantised by channel, to 7 of the 8 bits, so that the
-    graph answers alike on all processors; activations by the least and greatest values on the photos.
+    graph answers alike on all processors; activations by their minimum and maximum on the photos.
 
     Args:
         network: A graph from `pixel_names` to ``logits``.
-        photos: Photos such as those it will see.
-        views: What turns a photo into its inputs.
+        photos: Photos like those the model will see.
+        views: Preprocessing of each input.
 
     Raises:
         DataError: There are no photos.
@@ -51,7 +50,7 @@ def quantized(network: onnx.ModelProto, photos: Sequence[Photo], views: Views) -
     class Reader(quantization.CalibrationDataReader):
         def __init__(self) -> None:
             self.batches: Iterator[dict[str, np.ndarray]] = (
-                {name: look[None].numpy() for name, look in zip(names, views_for(dataset[i][0]), strict=True)}
+                {name: view[None].numpy() for name, view in zip(names, views_for(dataset[i][0]), strict=True)}
                 for i in range(len(dataset))
             )
 
@@ -82,10 +81,10 @@ def _evenly(count: int) -> list[int]:
 
 
 def _first_convolutions(network: onnx.ModelProto) -> list[str]:
-    """Return the names of the convolutions that few others come before, in each network of an ensemble."""
+    """Return the names of the first convolutions of each network in the graph."""
     names: list[str] = []
     depths: dict[str, int] = {}
-    for node in network.graph.node:  # each after those that it needs
+    for node in network.graph.node:  # in topological order
         depth = max((depths.get(name, 0) for name in node.input), default=0)
         if node.op_type == "Conv":
             depth += 1

@@ -1,4 +1,4 @@
-"""Engines: what a network runs on when it only predicts."""
+"""Inference engines: torch, ONNX Runtime and OpenVINO."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ Precision: TypeAlias = Literal["fp32", "bf16"]
 
 
 class Engine(nn.Module, ABC):
-    """A network made ready to predict, and for nothing else.
+    """A network compiled for inference.
 
     Attributes:
-        description: What it runs on and in which numbers, such as ``"openvino bf16"``.
-        num_classes: Its outputs.
+        description: Backend and precision, such as ``"openvino bf16"``.
+        num_classes: Number of outputs.
     """
 
     description: str
@@ -49,11 +49,11 @@ class Engine(nn.Module, ABC):
 
 
 class TorchEngine(Engine):
-    """torch with channels last, batch norms folded, and bfloat16 where the processor computes in it.
+    """torch with channels last, batch norms folded, and bfloat16 where the processor supports it.
 
     Args:
-        model: The network; it is not changed, and the engine stays on its device.
-        precision: ``"fp32"``, ``"bf16"``, or `None` for what suits the processor.
+        model: The network. It is not changed; the engine uses its device.
+        precision: ``"fp32"``, ``"bf16"``, or `None` for the processor's best.
     """
 
     def __init__(self, model: nn.Module, precision: Precision | None = None) -> None:
@@ -76,11 +76,11 @@ class OnnxRuntimeEngine(Engine):
 
     Args:
         graph: An ONNX model from ``pixels`` to ``logits``, serialised.
-        num_classes: Its outputs.
-        precision: ``"fp32"`` or `None`, which is the same here.
+        num_classes: Number of outputs.
+        precision: ``"fp32"`` or `None`, which means the same.
 
     Raises:
-        ModelError: The package is missing, or bfloat16 is asked for, which it lacks on CPUs.
+        ModelError: The package is missing, or bfloat16 is requested, which it lacks on CPUs.
         WeightsError: It cannot run the graph.
     """
 
@@ -96,19 +96,19 @@ class OnnxRuntimeEngine(Engine):
         options.log_severity_level = 3  # errors
         try:
             self._session = runtime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # a graph from elsewhere can be wrong in any way
+        except Exception as error:  # a foreign graph can fail in any way
             raise WeightsError(f"onnxruntime cannot run the network: {error}") from error
 
     def forward(self, pixels: Images) -> Tensor:
         """See `Engine`."""
-        looks = views_for(pixels)
-        inputs = zip(pixel_names(len(looks)), looks, strict=True)
-        (logits,) = self._session.run([LOGITS], {name: look.contiguous().numpy() for name, look in inputs})
+        views = views_for(pixels)
+        inputs = zip(pixel_names(len(views)), views, strict=True)
+        (logits,) = self._session.run([LOGITS], {name: view.contiguous().numpy() for name, view in inputs})
         return torch.from_numpy(logits)
 
 
 def openvino_has_bf16() -> bool:
-    """Tell whether OpenVINO computes in bfloat16 on this processor.
+    """Return whether OpenVINO computes in bfloat16 on this processor.
 
     Raises:
         ModelError: The package is missing.
@@ -121,8 +121,8 @@ class OpenVinoEngine(Engine):
 
     Args:
         network: An OpenVINO model from ``pixels`` to ``logits``, or an ONNX one, serialised.
-        num_classes: Its outputs.
-        precision: ``"fp32"``, ``"bf16"``, or `None` for what suits the processor.
+        num_classes: Number of outputs.
+        precision: ``"fp32"``, ``"bf16"``, or `None` for the processor's best.
 
     Raises:
         ModelError: The package is missing, or the processor has no bfloat16 and it is asked for.
@@ -132,7 +132,7 @@ class OpenVinoEngine(Engine):
     def __init__(self, network: Any, num_classes: int, precision: Precision | None = None) -> None:
         super().__init__()
         core = openvino_core()
-        # Elsewhere OpenVINO takes the hint, says nothing, and computes in float32.
+        # Without support, OpenVINO accepts the hint and silently computes in float32.
         if precision == "bf16" and not openvino_has_bf16():
             raise ModelError(
                 "openvino has no bfloat16 on this processor; choose fp32, or leave the precision out."
@@ -150,13 +150,13 @@ class OpenVinoEngine(Engine):
             if isinstance(network, bytes):
                 network = core.read_model(network)
             self._request = core.compile_model(network, "CPU", options).create_infer_request()
-        except Exception as error:  # a network from elsewhere can be wrong in any way
+        except Exception as error:  # a foreign network can fail in any way
             raise WeightsError(f"openvino cannot run the network: {error}") from error
 
     def forward(self, pixels: Images) -> Tensor:
         """See `Engine`."""
-        looks = [look.contiguous().numpy() for look in views_for(pixels)]
-        results = self._request.infer(looks, share_inputs=True)
+        views = [view.contiguous().numpy() for view in views_for(pixels)]
+        results = self._request.infer(views, share_inputs=True)
         return torch.from_numpy(results[0].copy())
 
 
@@ -170,17 +170,16 @@ _log = logging.getLogger(__name__)
 def compile_network(
     model: nn.Module, size: tuple[int, int], engine: EngineName = "auto", precision: Precision | None = None
 ) -> Engine:
-    """Make a network ready to predict as fast as it can.
+    """Compile a network for fast inference.
 
     Args:
-        model: A zoo model; it is not changed.
+        model: A zoo model. It is not changed.
         size: Height and width of its input.
-        engine: What it is to run on; ``"auto"`` tries what is installed and takes the fastest.
-        precision: ``"fp32"`` or ``"bf16"``; `None` takes bfloat16 where engine and processor compute in it.
+        engine: The backend; ``"auto"`` tries those installed and takes the fastest.
+        precision: ``"fp32"`` or ``"bf16"``; `None` takes bfloat16 where engine and processor support it.
 
     Raises:
-        ModelError: An unknown engine, packages that are missing, a network that the engine cannot run, or
-            bfloat16 where the engine has none.
+        ModelError: The engine is unknown, not installed, cannot run the network, or lacks bfloat16.
     """
     _check(engine, precision)
     on_cpu = next(model.parameters()).device.type == "cpu"
@@ -202,22 +201,21 @@ def compile_network(
 def load_exported(
     path: Path, engine: EngineName = "auto", precision: Precision | None = None
 ) -> tuple[Engine, Contents]:
-    """Make a file that was exported before ready to predict.
+    """Load an exported file for inference.
 
-    The engine runs the part of it between preprocessing and probabilities; its metadata say the rest. Nothing
-    else in the file is run, no pickle is read, and of other files only the ``.bin`` of an ``.xml``.
+    The engine runs the part between preprocessing and probabilities; the metadata give the rest. No pickle is
+    read, and no other file except the ``.bin`` of an ``.xml``.
 
     Args:
         path: A file that ends in ``.onnx`` or ``.xml``.
-        engine: What it is to run on; an ``.xml`` runs on openvino alone.
-        precision: As for `compile_network`.
+        engine: The backend; an ``.xml`` runs on openvino only.
+        precision: ``"fp32"`` or ``"bf16"``; `None` takes bfloat16 where engine and processor support it.
 
     Returns:
-        The engine, from preprocessed photos to logits, and what the file says of itself.
+        The engine, from preprocessed photos to logits, and the file's contents.
 
     Raises:
-        ModelError: The engine cannot run such files, packages are missing, or bfloat16 is asked for where no
-            engine has it.
+        ModelError: The engine cannot run such files, is not installed, or lacks bfloat16.
         WeightsError: The file cannot be read, or is not one that activitynet exported.
     """
     _check(engine, precision)
@@ -253,7 +251,7 @@ def _check(engine: str, precision: str | None) -> None:
         if name not in choices:
             known = [choice for choice in choices if choice is not None]
             raise ModelError(
-                f"unknown {kind} {name!r}.{did_you_mean(str(name), known)} There are: {', '.join(known)}."
+                f"unknown {kind} {name!r}.{did_you_mean(str(name), known)} Choose from: {', '.join(known)}."
             )
 
 
@@ -284,23 +282,23 @@ def _chosen(
 
 
 def _has_bf16(engine: str) -> bool:
-    """Tell whether an engine runs in bfloat16 here; torch does everywhere, if slowly where it imitates it."""
+    """Return whether an engine runs in bfloat16 here. torch always does, slowly without hardware support."""
     return engine == "torch" or (engine == "openvino" and openvino_has_bf16())
 
 
 def _rates(engines: list[Engine], sizes: Sequence[tuple[int, int]]) -> dict[str, float]:
-    """Return how many images a second each engine does at its best, in turns of several calls.
+    """Return the images a second of each engine at its best, in turns of several calls.
 
-    The first call of a turn is slow: the threads of the engine before still spin, and the caches are its.
+    The first call of a turn is slow: the previous engine's threads still spin, and its data fill the caches.
     """
-    chance = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
     device = next((tensor.device for engine in engines for tensor in engine.parameters()), "cpu")
-    batch = as_images([torch.randn(_RACE_BATCH, 3, *size, generator=chance).to(device) for size in sizes])
-    least = {engine.description: float("inf") for engine in engines}
+    batch = as_images([torch.randn(_RACE_BATCH, 3, *size, generator=generator).to(device) for size in sizes])
+    fastest = {engine.description: float("inf") for engine in engines}
     with torch.inference_mode():
         for engine in _RACE_TURNS * engines:
             for _ in range(_RACE_CALLS):
                 began = time.perf_counter()
                 engine(batch)
-                least[engine.description] = min(least[engine.description], time.perf_counter() - began)
-    return {name: _RACE_BATCH / seconds for name, seconds in least.items()}
+                fastest[engine.description] = min(fastest[engine.description], time.perf_counter() - began)
+    return {name: _RACE_BATCH / seconds for name, seconds in fastest.items()}

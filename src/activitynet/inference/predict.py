@@ -1,4 +1,4 @@
-"""Forward passes over many photos, in order, so that every caller gets the same numbers."""
+"""Forward passes over photos, and the stream of predictions."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from activitynet.runtime.devices import device_of, usable_cores
 def photo_loader(
     dataset: Dataset[Any], *, batch_size: int, workers: int = 0, device: torch.device | None = None
 ) -> DataLoader[Any]:
-    """Return a loader that visits every photo once, in order.
+    """Return a loader that yields every photo once, in order.
 
     Args:
         dataset: The photos, with the transform to apply.
         batch_size: Photos a batch; the last one may be smaller.
         workers: Processes that decode; 0 decodes in this one.
-        device: Where the batches will go: those for a GPU wait in memory that it copies from by itself.
+        device: Where the batches go; memory is pinned for a GPU.
     """
     pinned = device is not None and device.type == "cuda"
     return DataLoader(dataset, batch_size=batch_size, num_workers=workers, shuffle=False, pin_memory=pinned)
@@ -43,10 +43,10 @@ def forward_batches(
     """Run a model in evaluation mode over batches of images.
 
     Args:
-        model: A zoo model. Its training mode is put back afterwards.
-        batches: What the model takes: a float tensor (N, C, H, W), or several.
+        model: A zoo model. Its training mode is restored afterwards.
+        batches: Model inputs: float tensors (N, C, H, W), or lists of several.
         features: Yield the pooled features before the classifier instead of the logits.
-        bf16: Compute in bfloat16 where that is safe: faster, and good to about two digits.
+        bf16: Use bfloat16 autocast.
 
     Yields:
         Float32 tensors on the CPU, (N, classes) or (N, features), one a batch.
@@ -93,7 +93,7 @@ def forward_dataset(
         workers: Processes that decode; 0 decodes in this one.
         features: Return the pooled features before the classifier instead of the logits.
         bf16: Compute in bfloat16.
-        shared: Every process of a distributed run calls this at once, and computes a share.
+        shared: Divide the work among the processes of a distributed run, which all call this.
 
     Returns:
         The outputs, float32 (N, classes) or (N, features), and the labels, int64 (N,), in the data
@@ -121,16 +121,16 @@ def forward_items(
     bf16: bool = False,
     shared: bool = False,
 ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-    """Run a model over a data set whose items are an image and numbers that go with it.
+    """Run a model over a data set whose items are an image and further numbers.
 
     Args:
-        model: As for `forward_dataset`, and so are the options.
-        dataset: Its items are tuples: an image, or several views of one, and numbers or tensors.
-        batch_size: As for `forward_dataset`.
-        workers: As for `forward_dataset`.
-        features: As for `forward_dataset`.
-        bf16: As for `forward_dataset`.
-        shared: As for `forward_dataset`.
+        model: A zoo model.
+        dataset: Its items are tuples: an image (or several views of one), then numbers or tensors.
+        batch_size: Photos a forward pass.
+        workers: Processes that decode; 0 decodes in this one.
+        features: Return the pooled features before the classifier instead of the logits.
+        bf16: Use bfloat16 autocast.
+        shared: Divide the work among the processes of a distributed run, which all call this.
 
     Returns:
         The outputs, and for each of the numbers a tensor of (N, ...), in the data set's order.
@@ -161,10 +161,10 @@ def forward_items(
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of one photo.
+    """The prediction for one photo.
 
     Attributes:
-        source: The path or URL as given, or a position such as ``"bytes[3]"`` for nameless input.
+        source: The path or URL as given, or a position such as ``"bytes[3]"`` for input without a name.
         label: The most probable class; `None` when the photo could not be read, or is unknown.
         probability: The most probable class's probability, in [0, 1]; `None` when the photo could not be
             read.
@@ -180,7 +180,7 @@ class Prediction:
 
     @property
     def unknown(self) -> bool:
-        """Whether it could be read, and no class is probable enough to be named."""
+        """Whether the photo was read but no class is probable enough."""
         return self.label is None and self.error is None
 
     def to_dict(self) -> dict[str, Any]:
@@ -209,50 +209,50 @@ def stream_predictions(
     allow_urls: bool = False,
     after: Iterable[str] = (),
 ) -> Iterator[Prediction]:
-    """Predict photos one after the other, in the order they come.
+    """Yield predictions for photos, in order.
 
-    Threads decode and preprocess the next photos while the model looks at a batch (Pillow and torch let go of
-    the interpreter meanwhile). About two batches are under way at any time, so memory stays flat.
+    Threads decode and preprocess the next photos while the model runs on a batch (Pillow and torch release
+    the GIL). About two batches are in progress at any time, so memory stays flat.
 
     Args:
         model: A zoo model with one output a class.
-        photos: Anything `activitynet.data.inputs.iter_photos` takes.
-        preprocess: What turns a photo into the model's input.
+        photos: Whatever `activitynet.data.inputs.iter_photos` takes.
+        preprocess: Turns a photo into the model's input.
         classes: Class names in the order of the model's outputs.
         temperature: Logits are divided by it before the softmax.
         unknown_below: A photo whose most probable class is less probable is unknown.
-        top: How many classes a prediction lists.
-        batch_size: Photos a forward pass, broken ones not counted. The answer does not depend on it.
-        workers: Threads that decode; `None` takes one for each core that this process may use.
+        top: Number of classes a prediction lists.
+        batch_size: Photos a forward pass. Predictions do not depend on it.
+        workers: Threads that decode; `None` uses one a core.
         allow_urls: Fetch photos that are given as http(s) URLs.
-        after: Sources of the first photos, in their order; those are passed over, and not opened.
+        after: Sources of the first photos, in order; these are skipped without being opened.
 
     Yields:
-        One prediction a photo. A photo that cannot be read yields its error, and the rest go on.
+        One prediction a photo. A photo that cannot be read yields its error.
 
     Raises:
         DataError: The first photos are not those of ``after``.
     """
-    items = _passed_over(iter_photos(photos, allow_urls=allow_urls), after)
+    items = _skip_first(iter_photos(photos, allow_urls=allow_urls), after)
     batch: list[tuple[str, Any]] = []
     readable = 0
     for source, image in _decoded(items, preprocess, batch_size, workers or usable_cores()):
         batch.append((source, image))
         readable += not isinstance(image, ActivityNetError)
         if readable == batch_size or len(batch) == 8 * batch_size:  # however many are broken
-            yield from _answers(model, batch, classes, temperature, unknown_below, top)
+            yield from _predict_batch(model, batch, classes, temperature, unknown_below, top)
             batch, readable = [], 0
-    yield from _answers(model, batch, classes, temperature, unknown_below, top)
+    yield from _predict_batch(model, batch, classes, temperature, unknown_below, top)
 
 
-def _passed_over(items: Iterator[NamedPhoto], after: Iterable[str]) -> Iterator[NamedPhoto]:
+def _skip_first(items: Iterator[NamedPhoto], after: Iterable[str]) -> Iterator[NamedPhoto]:
     for position, before in enumerate(after):
         now, _ = next(items, (None, None))
         if now is None or before not in (now, printable(now)):
             found = "is missing" if now is None else f"is {now!r}"
             raise DataError(
-                f"cannot go on: the photo at position {position} was {before!r}, and now {found}. Photos "
-                "were added, removed or renamed meanwhile: predict into a new file."
+                f"cannot resume: the photo at position {position} was {before!r}, and now {found}. Photos "
+                "were added, removed or renamed since: predict into a new file."
             )
     yield from items
 
@@ -260,7 +260,7 @@ def _passed_over(items: Iterator[NamedPhoto], after: Iterable[str]) -> Iterator[
 def _decoded(
     items: Iterator[NamedPhoto], preprocess: Callable[[Image.Image], Any], batch_size: int, workers: int
 ) -> Iterator[tuple[str, Any]]:
-    """Yield each photo's name with the model's input or an error, while threads work on those ahead."""
+    """Yield each photo's name with the model's input or an error; threads decode ahead."""
 
     def load(open_photo: Callable[[], Image.Image]) -> Any:
         try:
@@ -269,21 +269,21 @@ def _decoded(
             return error
 
     pool = ThreadPoolExecutor(workers)
-    underway: deque[tuple[str, Future[Any]]] = deque()
+    pending: deque[tuple[str, Future[Any]]] = deque()
     try:
         for source, open_photo in items:
-            underway.append((source, pool.submit(load, open_photo)))
-            if len(underway) == batch_size + workers:
-                name, future = underway.popleft()
+            pending.append((source, pool.submit(load, open_photo)))
+            if len(pending) == batch_size + workers:
+                name, future = pending.popleft()
                 yield name, future.result()
-        while underway:
-            name, future = underway.popleft()
+        while pending:
+            name, future = pending.popleft()
             yield name, future.result()
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _answers(  # noqa: PLR0917
+def _predict_batch(  # noqa: PLR0917
     model: nn.Module,
     batch: list[tuple[str, Any]],
     classes: Sequence[str],

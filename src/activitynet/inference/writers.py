@@ -1,4 +1,4 @@
-"""Predictions in a file, written as they come, so that a run that was killed can go on."""
+"""Write predictions to a file row by row, so that a killed run can resume."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from activitynet.inference.predict import Prediction
 from activitynet.serialization.atomic import cannot_write, replaced_file
 from activitynet.serialization.records import parse
 
-_BLOCK = 1 << 16  # bytes read at once when the end of the last whole line is looked for
+_BLOCK = 1 << 16  # bytes read at once to find the end of the last whole line
 _ROW_GROUP = 10_000  # of a Parquet file
 
 
 class Tally(NamedTuple):
-    """What is in a file of predictions.
+    """Counts of rows in a file of predictions.
 
     Attributes:
         kept: Rows that were there before.
         predicted: Rows that were added.
-        failed: Rows, of both, whose photo could not be read.
+        failed: Rows among both whose photo could not be read.
     """
 
     kept: int = 0
@@ -37,25 +37,24 @@ class Tally(NamedTuple):
 
 
 class PredictionFile:
-    """A file that holds a row a photo, in the photos' order.
+    """A file with one row a photo, in the order of the photos.
 
-    ``.csv`` has a header and a line a photo (what does not print in a name is escaped), ``.jsonl`` the object
-    of `Prediction.to_dict` a line, ``.parquet`` the same fields as columns. Every row is handed to the system
-    at once. A Parquet file cannot be read before its end is written: until the last photo, its rows lie in a
-    ``.parquet.jsonl`` beside it.
+    ``.csv`` has a header and a line a photo (characters that do not print are escaped), ``.jsonl`` has the
+    object of `Prediction.to_dict` a line, ``.parquet`` has the same fields as columns. Every row is written
+    at once. A Parquet file is readable only when complete, so its rows are kept in a ``.parquet.jsonl``
+    beside it until the last photo.
 
     Args:
-        path: The file; its ending says the format.
-        top: How many guesses a row has room for.
-        resume: Go on with the rows that are there; of the last one, which may be half written, only if it is
-            whole.
+        path: The file; its extension gives the format.
+        top: Number of classes a row lists.
+        resume: Continue after the existing rows. A last row that is cut off is written again.
 
     Attributes:
-        tally: What is in the file so far.
+        tally: Counts of the rows so far.
 
     Raises:
-        DataError: Another ending; or there are rows already, and they are not to be gone on with, or are not
-            such rows; or pyarrow is missing.
+        DataError: The extension is unknown, the file exists and ``resume`` is false, its rows are not
+            predictions, or pyarrow is missing.
         StorageError: The file cannot be written.
     """
 
@@ -63,7 +62,7 @@ class PredictionFile:
         self.path = Path(path)
         suffix = self.path.suffix.lower()
         if suffix not in (".csv", ".jsonl", ".parquet"):
-            raise DataError(f"cannot tell the format of {str(path)!r}: end it in .csv, .jsonl or .parquet.")
+            raise DataError(f"unknown format of {str(path)!r}: use the extension .csv, .jsonl or .parquet.")
         self._parquet = suffix == ".parquet"
         if self._parquet:
             _pyarrow()
@@ -72,8 +71,7 @@ class PredictionFile:
         self.tally = Tally()
         if not resume and (self.path.exists() or self._lines_path.exists()):
             raise DataError(
-                f"{str(path)!r} is there already. Go on with it (resume=True, --resume), or choose another "
-                "name."
+                f"{str(path)!r} exists. Continue it (resume=True, --resume), or choose another name."
             )
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,26 +86,26 @@ class PredictionFile:
             raise cannot_write(self.path, error) from error
 
     def sources(self) -> Iterator[str]:
-        """Yield the source of each row that is there, for `stream_predictions` to pass over.
+        """Yield the source of each existing row, which `stream_predictions` then skips.
 
         Raises:
-            DataError: A line is no such row, or has another number of guesses.
+            DataError: A line is not a row of predictions, or lists another number of classes.
         """
         with self._lines_path.open(encoding="utf-8", errors="surrogateescape", newline="\n") as lines:
             if self._format.header and next(lines, "") != self._format.header:
-                raise self._no_row(1)
+                raise self._bad_row(1)
             for number, line in enumerate(lines, start=2 if self._format.header else 1):
                 try:
                     source, error = self._format.read(line)
                 except (ValueError, KeyError, TypeError, csv.Error) as damage:
-                    raise self._no_row(number) from damage
+                    raise self._bad_row(number) from damage
                 kept, predicted, failed = self.tally
                 self.tally = Tally(kept + 1, predicted, failed + bool(error))
                 yield source
 
-    def _no_row(self, number: int) -> DataError:
+    def _bad_row(self, number: int) -> DataError:
         return DataError(
-            f"cannot go on: line {number} of {str(self._lines_path)!r} is no row of such predictions. Give "
+            f"cannot resume: line {number} of {str(self._lines_path)!r} is not such a row. Use "
             "the same --top and weights as before, or choose another name."
         )
 
@@ -137,7 +135,7 @@ class PredictionFile:
 
 
 class _Format(ABC):
-    """How a row is a line of text."""
+    """Converts rows to lines of text and back."""
 
     header = ""
 
@@ -159,7 +157,7 @@ class _JsonLines(_Format):
     def read(self, line: str) -> tuple[str, str | None]:
         row = parse(line)
         if row["error"] is None and len(row["top"]) != self.top:
-            raise ValueError("another number of guesses")
+            raise ValueError("another number of classes")
         return str(row["source"]), row["error"]
 
 
@@ -174,27 +172,27 @@ class _Csv(_Format):
     def read(self, line: str) -> tuple[str, str | None]:
         (cells,) = csv.reader([line], strict=True)
         if len(cells) != 2 + 2 * self.top:
-            raise ValueError("another number of guesses")
+            raise ValueError("another number of classes")
         return cells[0], cells[1] or None
 
 
 def csv_header(top: int) -> list[str]:
-    """Return the names of the columns: source, error, and label and probability of each guess."""
+    """Return the column names: source, error, and label and probability of each listed class."""
     ranks = ("" if rank == 1 else f"_{rank}" for rank in range(1, top + 1))
     return ["source", "error", *(f"{name}{rank}" for rank in ranks for name in ("label", "probability"))]
 
 
 def csv_cells(prediction: Prediction, top: int) -> list[Any]:
-    """Return a row under `csv_header`; what does not print is escaped."""
-    guesses = [cell for label, probability in prediction.top for cell in (printable(label), probability)]
+    """Return a row for `csv_header`. Characters that do not print are escaped."""
+    cells = [cell for label, probability in prediction.top for cell in (printable(label), probability)]
     if prediction.unknown:
-        guesses[0] = ""
-    guesses += [""] * (2 * top - len(guesses))
-    return [printable(prediction.source), printable(prediction.error or ""), *guesses]
+        cells[0] = ""
+    cells += [""] * (2 * top - len(cells))
+    return [printable(prediction.source), printable(prediction.error or ""), *cells]
 
 
 def csv_line(cells: list[Any]) -> str:
-    """Return cells as one line of CSV, with its end."""
+    """Return cells as one line of CSV, with its line end."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerow(cells)
     return text.getvalue()
@@ -225,12 +223,12 @@ def _pyarrow() -> tuple[Any, Any]:
 
 def _parquet_of_lines(lines_path: Path, path: Path) -> None:
     pa, parquet = _pyarrow()
-    guess = pa.struct([("label", pa.string()), ("probability", pa.float64())])
+    ranked = pa.struct([("label", pa.string()), ("probability", pa.float64())])
     fields = {
         "source": pa.string(),
         "label": pa.string(),
         "probability": pa.float64(),
-        "top": pa.list_(guess),
+        "top": pa.list_(ranked),
         "error": pa.string(),
         "unknown": pa.bool_(),
     }
@@ -242,7 +240,7 @@ def _parquet_of_lines(lines_path: Path, path: Path) -> None:
     ):
         while group := [parse(line) for line in itertools.islice(lines, _ROW_GROUP)]:
             for row in group:
-                row["source"] = printable(row["source"])  # Arrow's text is UTF-8, and a name may be none
+                row["source"] = printable(row["source"])  # Arrow's text is UTF-8; a file name may not be
             writer.write_table(pa.Table.from_pylist(group, schema))
 
 
@@ -257,4 +255,4 @@ def _lines_of_parquet(path: Path, lines_path: Path) -> None:
             for batch in file.iter_batches(_ROW_GROUP):
                 lines.writelines(json.dumps(row) + "\n" for row in batch.to_pylist())
     except pa.ArrowInvalid as error:
-        raise DataError(f"cannot go on: {str(path)!r} is no Parquet file.") from error
+        raise DataError(f"cannot resume: {str(path)!r} is not a Parquet file.") from error

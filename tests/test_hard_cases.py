@@ -180,7 +180,8 @@ def test_no_permission_to_write(tmp_path: Path) -> None:
         "    drop_bounding_set, dac_override = 24, 1\n"
         "    if ctypes.CDLL(None).prctl(drop_bounding_set, dac_override, 0, 0, 0) != 0:\n"
         "        sys.exit(77)\n"
-        "os.execv(sys.executable, [sys.executable, '-m', 'activitynet', *sys.argv[1:]])"  # it takes effect here
+        # From here on it counts.
+        "os.execv(sys.executable, [sys.executable, '-m', 'activitynet', *sys.argv[1:]])"
     )
     if os.geteuid() == 0 and sys.platform != "linux":
         pytest.skip("root writes everywhere")

@@ -109,7 +109,7 @@ class OpenVinoEngine(Engine):
         precision: ``"fp32"``, ``"bf16"``, or `None` for what suits the processor.
 
     Raises:
-        ModelError: The package is missing, or bfloat16 is asked for where the processor does not compute in it.
+        ModelError: The package is missing, or bfloat16 is asked for where the processor has none.
         WeightsError: It cannot run the network.
     """
 

@@ -166,6 +166,7 @@ def test_a_file_holds_no_path_of_this_machine(exported: Callable[[str], Path]) -
 @pytest.mark.processor
 def test_8_bit_files_are_smaller_and_mostly_agree(sample_data: Path, tmp_path: Path) -> None:
     data = open_folder(sample_data)
+    torch.manual_seed(0)
     model = create_model("test_resnet_se", num_classes=len(data.classes))
     torch.nn.init.normal_(model.classifier.weight, std=0.5)
     classifier = Classifier(model, data.classes, image_size=48, device="cpu")

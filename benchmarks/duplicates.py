@@ -27,7 +27,7 @@ from PIL import Image
 from activitynet.data.audit import audit
 from activitynet.data.dataset import ACTIVITIES, Photo, PhotoData, by_split
 from activitynet.data.decode import decode_image
-from activitynet.data.drawn.pictures import draw_picture
+from activitynet.data.drawn import draw_picture
 from activitynet.data.duplicates import PhotoHash, near_photos
 from activitynet.data.open import open_data
 

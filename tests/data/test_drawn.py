@@ -2,27 +2,21 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
-from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageStat
 
 from activitynet.data.class_folders import open_folder
 from activitynet.data.dataset import ACTIVITIES, slug
-from activitynet.data.drawn import contact_sheet, draw_picture, draw_sample_data
-from activitynet.data.drawn.canvas import Canvas
-from activitynet.data.drawn.figures import stand
-from activitynet.data.drawn.people import FACING, KNEELING, SITTING, STANDING, STRIDING, Pose, Reach, somebody
-from activitynet.data.drawn.scenes import SCENES
-from activitynet.data.drawn.skeletons import Skeleton
+from activitynet.data.drawn import draw_picture, draw_sample_data, scene_table
 from activitynet.errors import DataError, StorageError
 
 FEW = ("dancing", "inactivity quiet/light")
@@ -50,7 +44,7 @@ def test_layout_counts_and_sizes(sample: Path) -> None:
             assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (48, 48))
 
 
-def test_it_is_called_drawn(sample: Path) -> None:
+def test_the_note_says_that_it_is_drawn(sample: Path) -> None:
     note = (sample / "README.txt").read_text(encoding="utf-8")
     assert "never photos" in note
     assert all(name in note for name in ACTIVITIES)
@@ -62,7 +56,7 @@ def test_open_folder_finds_the_default_classes(sample: Path) -> None:
     assert (len(data.train), len(data.val), len(data.test)) == (60, 40, 0)
 
 
-def test_no_two_pictures_are_alike(sample: Path) -> None:
+def test_no_two_pictures_are_the_same(sample: Path) -> None:
     pictures = [data for name, data in contents(sample).items() if name.endswith(".jpg")]
     assert len({hashlib.sha256(picture).digest() for picture in pictures}) == 20 * 5
 
@@ -94,10 +88,20 @@ def test_each_argument_changes_the_picture(change: dict) -> None:
 
 
 def test_each_activity_has_scenes_of_its_own() -> None:
-    assert tuple(SCENES) == ACTIVITIES
-    assert all(len(scenes) >= 2 for scenes in SCENES.values())
-    every = list(itertools.chain.from_iterable(SCENES.values()))
+    scenes = scene_table()["scenes"]
+    assert tuple(scenes) == ACTIVITIES
+    assert all(len(own) >= 2 for own in scenes.values())
+    every = [scene.split(":")[1] for own in scenes.values() for scene in own]
     assert len(set(every)) == len(every)
+
+
+def test_everything_in_the_table_is_drawn_somewhere() -> None:
+    table = scene_table()
+    drawn = " ".join([*itertools.chain.from_iterable(table["scenes"].values()), *table["things"].values()])
+    words = set(re.findall(r"[\w]+", drawn + " ".join(table["places"].values())))
+    for kind in ("poses", "front_poses", "places", "things"):
+        assert set(table[kind]) <= words, kind
+    assert set(table["colours"]) <= {*words, "skin", "hair"}
 
 
 @settings(max_examples=150, deadline=None)
@@ -124,7 +128,7 @@ def test_mean_colour_does_not_tell_the_activity() -> None:
 
 
 @pytest.mark.parametrize("before", ["missing", "empty", "own"])
-def test_replaces_what_is_its_own(before: str, tmp_path: Path) -> None:
+def test_replaces_an_earlier_sample_folder(before: str, tmp_path: Path) -> None:
     folder = tmp_path / "parent" / "sample"
     if before == "empty":
         folder.mkdir(parents=True)
@@ -146,7 +150,7 @@ def test_leaves_other_folders_alone(stray: str, tmp_path: Path) -> None:
     assert contents(tmp_path) == {stray: b"mine"}
 
 
-def test_leaves_a_sample_folder_alone_that_somebody_added_to(tmp_path: Path) -> None:
+def test_leaves_a_sample_folder_alone_to_which_a_file_was_added(tmp_path: Path) -> None:
     folder = draw_sample_data(tmp_path / "sample", train_per_class=1, val_per_class=1, size=32, classes=FEW)
     (folder / "train" / "dancing" / "holiday.jpg").write_bytes(b"mine")
     before = contents(folder)
@@ -155,7 +159,7 @@ def test_leaves_a_sample_folder_alone_that_somebody_added_to(tmp_path: Path) -> 
     assert contents(folder) == before
 
 
-def test_pictures_without_the_note_are_somebody_elses(tmp_path: Path) -> None:
+def test_pictures_without_the_note_are_kept(tmp_path: Path) -> None:
     folder = draw_sample_data(tmp_path / "sample", train_per_class=1, val_per_class=1, size=32, classes=FEW)
     (folder / "README.txt").unlink()
     with pytest.raises(StorageError, match="not sample data"):
@@ -197,8 +201,6 @@ def test_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_unknown_classes(classes: tuple[str, ...], message: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=message):
         draw_sample_data(tmp_path / "sample", classes=classes)
-    with pytest.raises(DataError, match=message):
-        contact_sheet(classes)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -217,47 +219,3 @@ def test_numbers_out_of_range(numbers: dict, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=f"{next(iter(numbers))} must be a whole number from"):
         draw_sample_data(tmp_path / "sample", **numbers)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_contact_sheet() -> None:
-    sheet = contact_sheet(FEW, columns=3, per_class=2, size=40, seed=4)
-    assert sheet.size == (120, 80)
-    cell = sheet.crop((0, 40, 40, 80))
-    assert cell.tobytes() == draw_picture(FEW[1], 1, split="sheet", size=40, seed=4).tobytes()
-    assert sheet.getpixel((119, 79)) == (255, 255, 255)
-
-
-def test_imports_no_heavy_library() -> None:
-    code = "import sys, activitynet.data.drawn; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-@example(0.0, 5e-324, 5e-324, "side", 1)  # the root itself, but for the smallest number there is
-@given(
-    st.floats(-90, 90),
-    st.floats(-0.6, 0.6),
-    st.floats(-0.6, 0.6),
-    st.sampled_from(("side", "front")),
-    st.sampled_from((-1, 1)),
-)
-def test_limbs_keep_their_lengths_and_reach_their_targets(
-    lean: float, x: float, y: float, view: str, facing: int
-) -> None:
-    pose = Pose(lean=lean, view=view, near_arm=Reach(x, y), far_arm=(40, 120), near_leg=Reach(x, y))
-    body = Skeleton(pose, hips=(0, 0), height=1.0, head_radius=0.09, facing=facing)
-    for limbs, lengths in ((body.arms, (0.165, 0.155)), (body.legs, (0.235, 0.235))):
-        for limb in limbs:
-            assert math.dist(limb.root, limb.middle) == pytest.approx(lengths[0], abs=1e-3)
-            assert math.dist(limb.middle, limb.end) == pytest.approx(lengths[1], abs=1e-3)
-        distance = math.dist(limbs[0].root, (x, y))
-        if abs(lengths[0] - lengths[1]) + 1e-3 < distance < 0.99 * sum(lengths):
-            assert limbs[0].end == pytest.approx((x, y), abs=1e-6)
-
-
-@pytest.mark.parametrize("pose", [STANDING, STRIDING, SITTING, KNEELING, FACING])
-def test_people_stand_on_the_ground(pose: Pose) -> None:
-    rng = Random(0)
-    figure = stand(Canvas(32, rng), somebody(rng), pose.loosened(rng), x=0.4, ground=0.9, height=0.6)
-    assert max(figure.near_foot[1], figure.far_foot[1]) == pytest.approx(0.9 - 0.025 * 0.6)
-    assert figure.hips[0] == 0.4
-    assert figure.head[1] < figure.shoulders[1] < figure.hips[1]

@@ -70,7 +70,7 @@ def test_an_unknown_name_gets_a_hint(name, hint):
         ({"drop_rate": 1.5}, r"drop_rate is 1\.5"),
         ({"drop_path_rate": -0.1}, r"drop_path_rate is -0\.1"),
         ({"model_args": {"drop_rate": "a"}}, "drop_rate is 'a'"),
-        ({"model_args": {"num_classes": 3}}, "num_classes stands among"),
+        ({"model_args": {"num_classes": 3}}, "num_classes is in model_args"),
         (
             {"drop_rate": 0.1, "model_args": {"drop_rate": 0.2}},
             r"drop_rate is 0\.1, but model_args says 0\.2",

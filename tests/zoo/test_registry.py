@@ -72,7 +72,7 @@ def test_a_name_can_be_taken_once():
         return ToyNet(num_classes, in_chans, 8)
 
     for factory in (resnet18_se, resnet18):
-        with pytest.raises(ModelError, match="registered already"):
+        with pytest.raises(ModelError, match="already registered"):
             register_model(factory)
     assert type(create_model("timm/resnet18")).__module__ == "timm.models.resnet"
 

@@ -204,7 +204,7 @@ def test_a_trunk_that_does_not_fit_names_what_differs(target, trunk, complaint):
 def test_a_trunk_that_would_fit_in_part_only_is_refused():
     # Its one convolution fits; its tokens and positions do not.
     trunk = timm.create_model("test_vit", img_size=96)
-    with pytest.raises(ModelError, match=r"tensor 'pos_embed'.*has no like"):
+    with pytest.raises(ModelError, match=r"tensor 'pos_embed'.*has no counterpart"):
         create_model("timm/test_vit", init_from=trunk)
 
 

@@ -1,4 +1,4 @@
-"""The convolution that everything is made of, alone and with its normalisation and activation."""
+"""Convolution, alone or followed by normalisation and activation."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ import math
 import torch
 from torch import Tensor, nn
 
-from activitynet.blocks.cpu_kernels import DepthwiseConv2d, Scaled, normalised
+from activitynet.blocks.cpu_kernels import AffineFeatures, DepthwiseConv2d, group_norm
 from activitynet.blocks.layers import make_activation, make_norm
 
 
 def conv2d(
     in_channels: int, out_channels: int, kernel_size: int, *, stride: int = 1, groups: int = 1
 ) -> nn.Conv2d:
-    """Make a bias-free convolution, padded alike on all sides by half its kernel.
+    """Make a bias-free convolution, padded on all sides by half its kernel.
 
-    Its weights are drawn for ReLU-like activations from the fan-out (He et al. 2015,
-    https://arxiv.org/abs/1502.01852), each group of a grouped convolution counted for itself.
+    The initial weights are Kaiming-normal by the fan-out of one group (He et al. 2015,
+    https://arxiv.org/abs/1502.01852).
 
     Args:
-        in_channels: The channels that come in.
-        out_channels: The channels that go out.
-        kernel_size: The side of the kernel, odd.
-        stride: The step of the kernel.
-        groups: The groups that the channels are split in; ``in_channels`` makes it depthwise.
+        in_channels: The number of input channels.
+        out_channels: The number of output channels.
+        kernel_size: The kernel size, odd.
+        stride: The stride.
+        groups: The number of groups of channels; ``in_channels`` makes it depthwise.
     """
     conv: nn.Conv2d
     if groups == in_channels == out_channels and groups > 1:
@@ -40,17 +40,17 @@ def conv2d(
 
 
 def set_fused(model: nn.Module, wanted: bool) -> bool:
-    """Let a network's blocks with group norms train by `activitynet.blocks.cpu_kernels`, or not.
+    """Switch the fused training kernels of a network's blocks with group norms on or off.
 
-    Batch norms are left alone: PyTorch's own are as fast.
+    Batch norms stay as they are: PyTorch's own kernels are as fast.
 
     Args:
         model: Any module.
-        wanted: Whether they shall. The first step then compiles, which takes about half a minute, and needs a
-            C++ compiler on a CPU.
+        wanted: Whether to use the kernels of `activitynet.blocks.cpu_kernels`. The first step compiles them,
+            which takes about half a minute, and on a CPU needs a C++ compiler.
 
     Returns:
-        Whether there is a block that can.
+        Whether any block has fused kernels.
     """
     blocks = [m for m in model.modules() if isinstance(m, ConvNormAct) and isinstance(m.norm, nn.GroupNorm)]
     for block in blocks:
@@ -62,10 +62,10 @@ class ConvNormAct(nn.Module):
     """A convolution, a normalisation and, unless ``act`` is `None`, an activation.
 
     Args:
-        in_channels: The channels that come in.
-        out_channels: The channels that go out.
-        kernel_size: The side of the kernel, odd.
-        stride: The step of the kernel.
+        in_channels: The number of input channels.
+        out_channels: The number of output channels.
+        kernel_size: The kernel size, odd.
+        stride: The stride.
         groups: The groups of the convolution (see `conv2d`).
         act: A name of `ACTIVATIONS`, or `None` for no activation.
         norm: ``"group"`` or ``"batch"`` (see `make_norm`).
@@ -103,10 +103,10 @@ class ConvNormAct(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the activated features."""
         if not torch.jit.is_scripting() and self.fused and self.training:
-            return self.before_act(x).activated(self.act)
+            return self.before_act(x).activate(self.act)
         return self.act(self.norm(self.conv(x)))
 
     @torch.jit.unused
-    def before_act(self, x: Tensor) -> Scaled:
-        """Return the normalised features before activation, with the scale still to be applied."""
-        return normalised(self.conv(x), self.norm)  # type: ignore[arg-type]
+    def before_act(self, x: Tensor) -> AffineFeatures:
+        """Return the normalised features before activation, without the scale and shift applied."""
+        return group_norm(self.conv(x), self.norm)  # type: ignore[arg-type]

@@ -10,21 +10,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-_FAST_WIDTH = 3  # the widest depthwise kernel that oneDNN has a vectorised weight gradient for
+_FAST_WIDTH = 3  # the widest depthwise kernel whose weight gradient oneDNN vectorises
 
 
 class DepthwiseConv2d(nn.Conv2d):
-    """A bias-free convolution with one filter a channel; it computes what `torch.nn.Conv2d` does.
+    """A bias-free depthwise convolution with the results of `torch.nn.Conv2d`.
 
     On CPUs, oneDNN (as of 3.12) falls back to reference code, ten to a hundred times slower, for the weight
     gradient of a kernel wider than 3 in any precision, and for the input gradient of a strided convolution in
-    bfloat16. While training there, the first is computed three columns of the kernel at a time, the second in
-    float32.
+    bfloat16. While training on a CPU, the weight gradient is computed three columns of the kernel at a time,
+    and the input gradient in float32.
 
     Args:
-        channels: The channels that come in and go out.
-        kernel_size: The side of the kernel, odd.
-        stride: The step of the kernel.
+        channels: The number of input and output channels.
+        kernel_size: The kernel size, odd.
+        stride: The stride.
 
     Shapes:
         ``(batch, channels, h, w)`` to ``(batch, channels, ⌈h / stride⌉, ⌈w / stride⌉)``.
@@ -69,7 +69,7 @@ class _Depthwise(torch.autograd.Function):
 
 
 def _input_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
-    like = x  # of which only the shape and the memory format count
+    like = x  # only its shape and memory format matter
     if stride > 1:
         wide = torch.promote_types(x.dtype, torch.float32)
         grad, weight, like = grad.to(wide), weight.to(wide), torch.empty_like(x, dtype=wide)
@@ -89,9 +89,9 @@ def _weight_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: int) -> Te
     gradient = torch.empty_like(weight)
     for begin in [*range(0, side - _FAST_WIDTH, _FAST_WIDTH), side - _FAST_WIDTH]:
         columns = slice(begin, begin + _FAST_WIDTH)
-        seen = padded[..., begin : begin + width].contiguous(memory_format=memory_format)
+        patch = padded[..., begin : begin + width].contiguous(memory_format=memory_format)
         narrow = weight[..., columns].contiguous(memory_format=memory_format)
-        gradient[..., columns] = _backward(grad, seen, narrow, stride=stride, padding=0, wanted=1)
+        gradient[..., columns] = _backward(grad, patch, narrow, stride=stride, padding=0, wanted=1)
     return gradient
 
 
@@ -105,43 +105,43 @@ def _backward(
     )[wanted]
 
 
-class Scaled:
-    """A map with a scale and a shift that are still to be applied, by channel and photo.
+class AffineFeatures:
+    """A feature map with a scale and a shift that are not applied yet, for each channel of each photo.
 
     Args:
-        features: The map, (batch, channels, height, width).
+        features: The feature map, (batch, channels, height, width).
         mean: The mean of each channel of each photo, (batch, channels).
-        scale: What to multiply with, (batch, channels).
-        shift: What to add then, (batch, channels).
+        scale: The factors, (batch, channels).
+        shift: What to add to the scaled features, (batch, channels).
     """
 
     def __init__(self, features: Tensor, mean: Tensor, scale: Tensor, shift: Tensor) -> None:
         self._features, self._mean, self._scale, self._shift = features, mean, scale, shift
 
-    def gated(self, gate: Callable[[Tensor], Tensor]) -> Scaled:
-        """Scale by gates that ``gate`` makes of the channels' means; both are (batch, channels, 1, 1)."""
+    def scale_channels(self, gate: Callable[[Tensor], Tensor]) -> AffineFeatures:
+        """Multiply each channel by ``gate(means)``; means and gates are (batch, channels, 1, 1)."""
         means = self._mean * self._scale + self._shift
         gates = gate(means[:, :, None, None]).flatten(1)
-        return Scaled(self._features, self._mean, self._scale * gates, self._shift * gates)
+        return AffineFeatures(self._features, self._mean, self._scale * gates, self._shift * gates)
 
-    def dropped(self, drop_path: nn.Module) -> Scaled:
-        """Drop the map of some photos whole (see `DropPath`)."""
+    def drop_path(self, drop_path: nn.Module) -> AffineFeatures:
+        """Zero the features of some photos (see `DropPath`)."""
         scale, shift = drop_path(torch.stack((self._scale, self._shift), 1)).unbind(1)
-        return Scaled(self._features, self._mean, scale, shift)
+        return AffineFeatures(self._features, self._mean, scale, shift)
 
-    def activated(self, act: nn.Module, shortcut: Tensor | None = None) -> Tensor:
-        """Apply scale and shift, add the shortcut, activate: (batch, channels, height, width)."""
-        rest = None if shortcut is None else _pixels(shortcut)
+    def activate(self, act: nn.Module, shortcut: Tensor | None = None) -> Tensor:
+        """Apply scale and shift, add the shortcut and activate; returns (batch, channels, height, width)."""
+        added = None if shortcut is None else _pixels(shortcut)
         scale, shift = self._scale.contiguous(), self._shift.contiguous()
-        out = _run(_ACTIVATE[type(act)], _pixels(self._features), scale, shift, rest)
+        out = _run(_ACTIVATE[type(act)], _pixels(self._features), scale, shift, added)
         return out.unflatten(1, self._features.shape[2:]).permute(0, 3, 1, 2)
 
 
-def normalised(features: Tensor, norm: nn.GroupNorm) -> Scaled:
-    """Normalise a map.
+def group_norm(features: Tensor, norm: nn.GroupNorm) -> AffineFeatures:
+    """Apply a group norm, except for its scale and shift.
 
     Args:
-        features: The map, (batch, channels, height, width); channels-last is fastest.
+        features: The feature map, (batch, channels, height, width); channels-last is fastest.
         norm: The norm, affine.
     """
     mean, mean_square = _run(_moments, _pixels(features))
@@ -150,7 +150,7 @@ def normalised(features: Tensor, norm: nn.GroupNorm) -> Scaled:
     variance = mean_square.unflatten(1, groups).mean(2, keepdim=True) - centre.square()
     scale = norm.weight.view(groups) * (variance.clamp(min=0) + norm.eps).rsqrt()
     shift = norm.bias.view(groups) - centre * scale
-    return Scaled(features, mean, scale.flatten(1), shift.flatten(1))
+    return AffineFeatures(features, mean, scale.flatten(1), shift.flatten(1))
 
 
 def _pixels(features: Tensor) -> Tensor:
@@ -159,26 +159,26 @@ def _pixels(features: Tensor) -> Tensor:
 
 
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    x = _exact(x)
+    x = _at_least_float32(x)
     return x.mean(1), (x * x).mean(1)
 
 
-def _activate_by(act: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
-    def activate(x: Tensor, scale: Tensor, shift: Tensor, rest: Tensor | None) -> Tensor:
-        y = _exact(x) * scale[:, None] + shift[:, None]
-        if rest is not None:
-            y = y + rest
+def _affine_and(act: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
+    def activate(x: Tensor, scale: Tensor, shift: Tensor, shortcut: Tensor | None) -> Tensor:
+        y = _at_least_float32(x) * scale[:, None] + shift[:, None]
+        if shortcut is not None:
+            y = y + shortcut
         return act(y).to(x.dtype)
 
     return activate
 
 
-def _exact(x: Tensor) -> Tensor:
+def _at_least_float32(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
 
 
 def _mish(x: Tensor) -> Tensor:
-    """Return x tanh(softplus(x)) with one exponential, where PyTorch takes three functions of that price."""
+    """Return x tanh(softplus(x)) with one exponential in place of three such functions."""
     e = x.clamp(max=20).exp()
     n = e * (e + 2)
     return x * (n / (n + 2))
@@ -188,7 +188,7 @@ def _identity(x: Tensor) -> Tensor:
     return x
 
 
-_PURE: Mapping[type[nn.Module], Callable[[Tensor], Tensor]] = {
+_FUNCTIONS: Mapping[type[nn.Module], Callable[[Tensor], Tensor]] = {
     nn.Identity: _identity,
     nn.ReLU: F.relu,
     nn.ReLU6: F.relu6,
@@ -197,16 +197,16 @@ _PURE: Mapping[type[nn.Module], Callable[[Tensor], Tensor]] = {
     nn.GELU: F.gelu,
     nn.Hardswish: F.hardswish,
 }
-_ACTIVATE = {kind: _activate_by(act) for kind, act in _PURE.items()}
+_ACTIVATE = {kind: _affine_and(act) for kind, act in _FUNCTIONS.items()}
 
 _Kind = tuple[int, torch.dtype, bool]
-_EXAMPLES = {3: (16, 1024, 48), 2: (16, 48)}  # shapes by dimensions: no two sizes alike, and none is 1
+_EXAMPLES = {3: (16, 1024, 48), 2: (16, 48)}  # shape by number of dimensions; all sizes differ, and none is 1
 
 
 def _run(function: Callable[..., Any], *tensors: Tensor | None) -> Any:
     x = tensors[0]
-    assert x is not None  # noqa: S101  the map
-    if 1 in x.shape:  # sizes of 1 would need kernels of their own, and are not worth it
+    assert x is not None  # noqa: S101  the feature map
+    if 1 in x.shape:  # sizes of 1 would need separate kernels
         return function(*tensors)
     grad = torch.is_grad_enabled()
     kinds = tuple(None if t is None else (t.dim(), t.dtype, t.requires_grad and grad) for t in tensors)
@@ -218,10 +218,10 @@ def _run(function: Callable[..., Any], *tensors: Tensor | None) -> Any:
 def _compiled(
     function: Callable[..., Any], kinds: tuple[_Kind | None, ...], device: torch.device
 ) -> Callable[..., Any]:
-    """Compile once for maps of any size.
+    """Compile once for feature maps of any size.
 
-    It is done on an example, so that the kernels, and with them the last bits of a resumed run, do not depend
-    on which map comes first.
+    An example is compiled, so that the kernels do not depend on which feature map comes first: a resumed run
+    then computes the same bits.
     """
     compiled = torch.compile(function, dynamic=True, fullgraph=True)
     example = [

@@ -12,7 +12,7 @@ from activitynet.errors import ModelError, did_you_mean
 
 Mish = nn.Mish
 
-#: Every activation that the blocks take, by the name they take it under.
+#: The activations of the blocks, by name.
 ACTIVATIONS: Mapping[str, type[nn.Module]] = MappingProxyType(
     {
         "relu": nn.ReLU,
@@ -28,7 +28,7 @@ ACTIVATIONS: Mapping[str, type[nn.Module]] = MappingProxyType(
 def make_activation(name: str) -> nn.Module:
     """Make an activation.
 
-    It works in place where it can, which saves memory: put it behind a layer whose output nothing else uses.
+    It works in place if it can, which saves memory. Put it after a layer whose output nothing else uses.
 
     Args:
         name: A name of `ACTIVATIONS`.
@@ -49,10 +49,10 @@ _NORMS = ("group", "batch")
 
 
 def group_count(channels: int) -> int:
-    """Return how many groups to normalise ``channels`` in: 32 where that fits, as in the paper.
+    """Return the number of groups to normalise ``channels`` in: 32 if possible, as in the paper.
 
-    Otherwise it is the largest divisor of ``channels`` below 32 that leaves at least two channels a group:
-    a group of one channel has nothing left to say where the map is 1 × 1.
+    Otherwise it is the largest divisor of ``channels`` below 32 that leaves at least two channels in a group:
+    a normalised group of one channel carries no information if the feature map is 1 × 1.
 
     Source: Wu & He 2018, "Group Normalization", https://arxiv.org/abs/1803.08494.
     """
@@ -65,7 +65,7 @@ def make_norm(name: str, channels: int, *, eps: float = 1e-5) -> nn.Module:
     Args:
         name: ``"group"`` (GroupNorm in `group_count` groups) or ``"batch"`` (BatchNorm).
         channels: The number of channels.
-        eps: What is added to the variance.
+        eps: Added to the variance.
 
     Raises:
         ModelError: There is no normalisation of that name.
@@ -80,10 +80,10 @@ def make_norm(name: str, channels: int, *, eps: float = 1e-5) -> nn.Module:
 
 
 def check_rate(name: str, rate: float) -> float:
-    """Return ``rate`` when it can be a probability of dropping, 0 ≤ rate < 1.
+    """Return ``rate`` if it is a valid drop probability, 0 ≤ rate < 1.
 
     Args:
-        name: What the rate is called in the error.
+        name: The name of the rate, for the error.
         rate: The probability of dropping.
 
     Raises:
@@ -98,7 +98,7 @@ class DropPath(nn.Module):
     """Drop a residual branch, sample by sample, while training (stochastic depth).
 
     A sample's branch is zeroed with probability ``rate`` and scaled by ``1 / (1 - rate)`` otherwise, so that
-    its expected value stays. In evaluation mode the input passes unchanged.
+    its expected value is unchanged. In evaluation mode the input passes unchanged.
 
     Source: Huang et al. 2016, "Deep Networks with Stochastic Depth", https://arxiv.org/abs/1603.09382.
 
@@ -129,7 +129,7 @@ class DropPath(nn.Module):
 
 
 class SEBlock(nn.Module):
-    """Scale each channel by a gate in (0, 1) that is computed from the means of all channels.
+    """Scale each channel by a gate in (0, 1) computed from the means of all channels.
 
     Global average → 1 × 1 reduce → activation → 1 × 1 expand → sigmoid → scale.
 
@@ -137,8 +137,8 @@ class SEBlock(nn.Module):
 
     Args:
         channels: The number of channels.
-        reduction: How many times fewer channels there are in between, at least 1 being left.
-        act: The activation in between, a name of `ACTIVATIONS`.
+        reduction: The reduction ratio of the hidden layer, which has at least one unit.
+        act: The activation of the hidden layer, a name of `ACTIVATIONS`.
         bias: Whether the two 1 × 1 layers have biases.
 
     Shapes:

@@ -9,10 +9,10 @@ from activitynet.blocks.layers import DropPath, SEBlock
 
 
 class MBConv(nn.Module):
-    """An inverted residual: expand, filter each channel for itself, gate, project, gate, add.
+    """An inverted residual: expand, depthwise convolution, SE, project, SE, add.
 
     1 × 1 expansion → depthwise convolution → inner SE → 1 × 1 projection → outer SE → stochastic depth, and
-    the input is added (the identity mapping) where the shape stays. The inner SE is EfficientNet's own, with
+    the input is added (identity mapping) if the shape is unchanged. The inner SE is EfficientNet's own, with
     biases and a quarter of the block's *input* channels in between; the outer one is the bias-free `SEBlock`
     on the block's output.
 
@@ -20,13 +20,13 @@ class MBConv(nn.Module):
     "EfficientNet", https://arxiv.org/abs/1905.11946.
 
     Args:
-        in_channels: The channels that come in.
-        out_channels: The channels that go out.
-        kernel_size: The side of the depthwise kernel, odd.
-        stride: The step of the depthwise convolution.
-        expansion: How many times wider the middle is; 1 leaves out the expanding convolution.
-        act: A name of `ACTIVATIONS`. The gates keep SiLU: they may have as little as one unit, and a
-            rectifier that is dead at the start stays dead.
+        in_channels: The number of input channels.
+        out_channels: The number of output channels.
+        kernel_size: The depthwise kernel size, odd.
+        stride: The stride of the depthwise convolution.
+        expansion: The expansion ratio; 1 leaves out the expanding convolution.
+        act: A name of `ACTIVATIONS`. The SE gates always use SiLU: they may have a single hidden
+            unit, and a ReLU unit that starts dead stays dead.
         norm: ``"batch"`` or ``"group"``.
         eps: What the norms add to the variance.
         se_reduction: The reduction of the outer `SEBlock`; `None` leaves it out.
@@ -72,6 +72,6 @@ class MBConv(nn.Module):
         self.drop_path = DropPath(drop_path_rate)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the gated projection, plus the input where the shape stays."""
+        """Return the gated projection, plus the input if the shape is unchanged."""
         branch = self.outer_se(self.project(self.inner_se(self.depthwise(self.expand(x)))))
         return x + self.drop_path(branch) if self.identity else branch

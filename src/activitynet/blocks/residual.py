@@ -10,20 +10,20 @@ from activitynet.blocks.layers import DropPath, SEBlock, check_rate, make_activa
 
 
 class ResidualBlock(nn.Module):
-    """Two 3 × 3 convolutions and a gate, added to a shortcut.
+    """Two 3 × 3 convolutions and an SE gate, added to a shortcut.
 
-    Conv → norm → activation → dropout → conv → norm → SE → stochastic depth → add → activation. Where the
+    Conv → norm → activation → dropout → conv → norm → SE → stochastic depth → add → activation. If the
     shape changes, the shortcut is a 1 × 1 convolution with a norm. The last norm's weight starts at 0, so
     that the block starts as its shortcut (Goyal et al. 2017, https://arxiv.org/abs/1706.02677).
 
     Source: He et al. 2015, "Deep Residual Learning", https://arxiv.org/abs/1512.03385 (the basic block).
 
     Args:
-        in_channels: The channels that come in.
-        out_channels: The channels that go out.
-        stride: The step of the first convolution and of the shortcut.
-        act: A name of `ACTIVATIONS`. The gate keeps Mish: it may have as little as one unit, and a
-            rectifier that is dead at the start stays dead.
+        in_channels: The number of input channels.
+        out_channels: The number of output channels.
+        stride: The stride of the first convolution and of the shortcut.
+        act: A name of `ACTIVATIONS`. The SE gate always uses Mish: it may have a single hidden
+            unit, and a ReLU unit that starts dead stays dead.
         norm: ``"group"`` or ``"batch"``.
         se_reduction: The reduction of the `SEBlock`; `None` leaves it out.
         drop_rate: Dropout between the convolutions, 0 ≤ rate < 1.
@@ -73,5 +73,5 @@ class ResidualBlock(nn.Module):
     def _fused(self, x: Tensor) -> Tensor:
         branch = self.second.before_act(self.dropout(self.first(x)))
         if isinstance(self.se, SEBlock):
-            branch = branch.gated(self.se.gate)
-        return branch.dropped(self.drop_path).activated(self.act, self.shortcut(x))
+            branch = branch.scale_channels(self.se.gate)
+        return branch.drop_path(self.drop_path).activate(self.act, self.shortcut(x))

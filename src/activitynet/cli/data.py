@@ -1,7 +1,8 @@
-"""`audit` and `sample-data`."""
+"""`audit`, `sample-data` and `doctor`."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from activitynet.errors import printable
 
 FOUND = 1
 _SHOWN = 5
+_BROKEN = 1
 
 
 def audit(
@@ -98,8 +100,27 @@ def sample_data(
     size: Annotated[int, typer.Option(help="Side of a drawing in pixels.")] = 128,
     seed: Annotated[int, typer.Option(help="The same seed gives the same drawings.")] = 0,
 ) -> None:
-    """Draw a small data set: 20 activities as pictograms, not photos."""
+    """Draw a small data set: pictograms of 20 activities, not photos."""
     path = activitynet.draw_sample_data(
         folder, train_per_class=train_per_class, val_per_class=val_per_class, size=size, seed=seed
     )
     print(f"drawn: {printable(str(path))}")
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Do not ask whether the Hub can be reached.")
+    ] = False,
+) -> int:
+    """Print the environment for a bug report, without secrets, and try what works."""
+    from activitynet.doctor import diagnose  # noqa: PLC0415  --help needs none of it
+
+    found = diagnose(offline=offline)
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        print(found.to_text())
+    for problem in found.problems:
+        print(f"error: {problem.what} {problem.remedy}", file=sys.stderr)
+    return _BROKEN if found.problems else 0

@@ -12,9 +12,8 @@ from typing import Annotated
 import typer
 
 from activitynet import __version__
-from activitynet.cli.data import audit, sample_data
+from activitynet.cli.data import audit, doctor, sample_data
 from activitynet.cli.demo import demo
-from activitynet.cli.doctor import doctor
 from activitynet.cli.evaluate import calibrate, compare, evaluate, explain
 from activitynet.cli.models import ensemble, export, models, pull, push, soup, weights
 from activitynet.cli.options import logging_to_stderr

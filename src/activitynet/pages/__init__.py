@@ -1,4 +1,4 @@
-"""HTML pages that are one file each: one style, nothing loaded from elsewhere, and names that stay text."""
+"""Self-contained HTML pages: one style, no external resources, and all text escaped."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ __all__ = ["page_templates", "picture", "readable", "thumbnail", "write_page"]
 
 
 def write_page(path: str | os.PathLike[str], template: str, **values: Any) -> None:
-    """Write a page.
+    """Render a template into a file.
 
     Args:
         path: The file.
-        template: Its name among those beside this module.
-        values: What it shows. Whatever is text is escaped.
+        template: The name of a template in this folder.
+        values: The values it shows. Text is escaped.
 
     Raises:
         StorageError: The file cannot be written.
@@ -32,12 +32,12 @@ def write_page(path: str | os.PathLike[str], template: str, **values: Any) -> No
 
 
 def page_templates(*packages: str) -> jinja2.Environment:
-    """Return the pages' templates, with autoescape.
+    """Return the templates, with autoescape.
 
     Args:
-        packages: Further packages whose templates build on them.
+        packages: Further packages with templates that extend these.
     """
-    import jinja2  # noqa: PLC0415  slow to import, seldom needed
+    import jinja2  # noqa: PLC0415  slow to import, rarely needed
 
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader([jinja2.PackageLoader(name, ".") for name in (*packages, __name__)]),
@@ -51,9 +51,9 @@ def page_templates(*packages: str) -> jinja2.Environment:
 
 
 def readable(value: Any) -> Any:
-    """Replace what is no text in names, for files in UTF-8, in all of a JSON value.
+    """Replace lone surrogates, which UTF-8 cannot encode, by escapes in a JSON value.
 
-    Half of a surrogate pair stands for a byte of a file's name that is no text.
+    They stand for bytes of file names that are not valid text.
     """
     if isinstance(value, dict):
         return {readable(name): readable(item) for name, item in value.items()}
@@ -63,7 +63,7 @@ def readable(value: Any) -> Any:
 
 
 def thumbnail(image: Image.Image, side: int = 120) -> str:
-    """Return an image, made no larger than ``side`` pixels, as a data URL."""
+    """Return an image, scaled down to at most ``side`` pixels, as a data URL."""
     small = image.copy()
     small.thumbnail((side, side), Image.Resampling.BICUBIC)
     file = io.BytesIO()
@@ -72,10 +72,10 @@ def thumbnail(image: Image.Image, side: int = 120) -> str:
 
 
 def picture(kind: str, content: bytes) -> str:
-    """Return the bytes of a picture as a data URL.
+    """Return an encoded image as a data URL.
 
     Args:
-        kind: Its media type. A script inside a picture does not run.
-        content: The bytes.
+        kind: Its media type. Scripts inside an image do not run.
+        content: The encoded image.
     """
     return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"

@@ -1,11 +1,11 @@
-"""The zoo: architectures by name, timm's among them, and warm starts.
+"""Networks by name, including timm's, and warm starts.
 
-Importing it registers this library's networks with timm too: ``timm.create_model("resnet18_se")`` then works.
+Importing this package also registers its networks with timm: ``timm.create_model("resnet18_se")`` then works.
 """
 
 from __future__ import annotations
 
-from activitynet.zoo import efficientnet, resnet, squeezenet  # noqa: F401  their import registers them
+from activitynet.zoo import efficientnet, resnet, squeezenet  # noqa: F401  importing registers them
 from activitynet.zoo.build import ModelInfo, model_info
 from activitynet.zoo.create import create_model
 from activitynet.zoo.registry import list_models, register_model

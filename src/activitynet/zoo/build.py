@@ -29,11 +29,10 @@ def build(name: str, *, num_classes: int, arguments: Mapping[str, Any]) -> nn.Mo
         arguments: Arguments of the architecture.
 
     Raises:
-        ModelError: An unknown name, an argument that the architecture does not have, or a value that cannot
-            be.
+        ModelError: An unknown name, an argument that the architecture does not have, or an invalid value.
     """
     if "num_classes" in arguments:
-        raise ModelError("num_classes stands among the further arguments. Give it by itself.")
+        raise ModelError("num_classes is in model_args. Pass it as its own argument.")
     resolved = {**DEFAULTS, **arguments}
     if not isinstance(num_classes, int) or num_classes < 0:
         raise ModelError(f"num_classes is {num_classes!r}, but has to be an integer of at least 0.")
@@ -46,7 +45,7 @@ def build(name: str, *, num_classes: int, arguments: Mapping[str, Any]) -> nn.Mo
     architecture = find(name)
     given = {k: v for k, v in resolved.items() if k in architecture.options or (k, v) not in DEFAULTS.items()}
     architecture.check(given)
-    # Not timm.create_model, which drops every argument that is None: se_reduction=None means something.
+    # Not timm.create_model, which drops arguments that are None: se_reduction=None has a meaning.
     model: nn.Module = model_entrypoint(name)(num_classes=num_classes, **given)
     return model
 
@@ -67,13 +66,13 @@ def find(name: str) -> Architecture:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """Facts of an architecture.
+    """Size and cost of an architecture.
 
     Attributes:
         name: Its name.
         parameters: The number of its parameters.
         macs: The multiply-adds of its convolutions and matrix products for one photo of ``input_size``.
-        input_size: The photo it is made for: channels, height, width.
+        input_size: The input it is designed for: channels, height, width.
         source: Where the architecture comes from.
     """
 
@@ -85,10 +84,10 @@ class ModelInfo:
 
 
 def model_info(name: str, *, num_classes: int = 20) -> ModelInfo:
-    """Count a model's parameters and multiply-adds, without giving it memory.
+    """Count a model's parameters and multiply-adds without allocating it.
 
     Args:
-        name: A name that `list_models` gives.
+        name: A name from `list_models`.
         num_classes: The outputs.
 
     Raises:
@@ -111,10 +110,10 @@ def count_macs(model: nn.Module, size: tuple[int, int, int]) -> int:
     """Count the multiply-adds of a model's convolutions and matrix products, without computing them.
 
     Args:
-        model: The model, on any device. It is left as it is.
-        size: Channels, height and width of the one photo it looks at.
+        model: The model, on any device. It is not changed.
+        size: Channels, height and width of one image.
     """
-    sketch = copy.deepcopy(model).to("meta").eval()
+    copied = copy.deepcopy(model).to("meta").eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        sketch(torch.empty(1, *size, device="meta"))
+        copied(torch.empty(1, *size, device="meta"))
     return counter.get_total_flops() // 2

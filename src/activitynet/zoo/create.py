@@ -1,4 +1,4 @@
-"""The one way to make a model."""
+"""Create a model by name, with random, warm-started or released weights."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ def create_model(
     init_from: Source | None = None,
     model_args: Mapping[str, Any] | None = None,
 ) -> nn.Module:
-    """Make a model: a plain `torch.nn.Module` that keeps timm's contract.
+    """Create a model: a plain `torch.nn.Module` that keeps timm's contract.
 
     It has random weights, or a warm-started trunk and a random classifier. Its ``architecture`` and
-    ``model_args`` are plain JSON and make the same network again::
+    ``model_args`` are plain JSON and create the same network again::
 
         create_model(model.architecture, num_classes=model.num_classes, model_args=model.model_args)
 
     Args:
-        name: A name that `list_models` gives: one of this library's, or ``timm/NAME`` for any of timm's.
-        num_classes: The outputs; 0 leaves the classifier out. `None` makes 20, or as many as the released
+        name: A name from `list_models`: one of this library's, or ``timm/NAME`` for any of timm's.
+        num_classes: The outputs; 0 leaves the classifier out. `None` means 20, or as many as the released
             weights have.
         pretrained: Load released weights: the name is one of ``list_models(pretrained=True)``, or an
-            architecture's, for the first of its. Another number of outputs than theirs gets a random
-            classifier.
+            architecture, for its first release. If ``num_classes`` differs, the classifier is random.
         in_chans: The channels of the images.
         drop_rate: Dropout before the classifier, 0 ≤ rate < 1. A timm model keeps its default at 0.
         drop_path_rate: Stochastic depth, 0 ≤ rate < 1. A timm model keeps its default at 0.
-        init_from: What the trunk starts from: a weights folder, ``timm/NAME`` for timm's pretrained weights
-            from the Hub, or a module. What was copied is in the model's ``warm_start`` (a `WarmStart`). A
-            network of this library takes the activation of that trunk, unless ``model_args`` name one.
+        init_from: The source of the trunk's weights: a weights folder, ``timm/NAME`` for timm's pretrained
+            weights from the Hub, or a module. The model's ``warm_start`` (a `WarmStart`) lists the
+            copied tensors. A network of this library takes the trunk's activation unless ``model_args``
+            has one.
         model_args: Further arguments of the architecture, as a network's own ``model_args`` hold them. They
             may hold ``in_chans``, ``drop_rate`` and ``drop_path_rate`` too.
 
@@ -54,13 +54,13 @@ def create_model(
         The model, in training mode, on the CPU.
 
     Raises:
-        ModelError: An unknown name or argument, a value that cannot be, or a trunk that does not fit.
+        ModelError: An unknown name or argument, an invalid value, or a trunk that does not fit.
         WeightsError: The files of ``init_from``, or of the released weights, are corrupt.
         HubError: Released weights are unknown or cannot be fetched.
     """
     if pretrained:
         if init_from is not None:
-            raise ModelError("weights come from one place: leave out either pretrained or init_from.")
+            raise ModelError("pretrained and init_from exclude each other: give one of them.")
         released = load_trunk(hub.fetch_release(hub.find_release(name)))
         name = released.model.architecture  # type: ignore[assignment]
         model_args = {**released.model.model_args, **(model_args or {})}  # type: ignore[dict-item]

@@ -1,9 +1,9 @@
 """EfficientNet-SE: EfficientNet with a second squeeze-and-excitation gate on the output of each block.
 
-The layout is EfficientNet's (Tan & Le 2019, https://arxiv.org/abs/1905.11946), padded alike on all sides. At
+The layout is EfficientNet's (Tan & Le 2019, https://arxiv.org/abs/1905.11946), padded symmetrically. At
 20 classes `efficientnet_b0_se` has 4,074,512 parameters, the count that was published with the ensemble this
-zoo reproduces. It is a reconstruction: the gates and the norm of the pooled features are what meets that
-count.
+zoo reproduces. It is a reconstruction: with the gates and the norm of the pooled features it has exactly that
+many.
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ def _scaled(channels: int, width: float) -> int:
 
 
 class EfficientNetSE(Network):
-    """EfficientNet-B0, widened and deepened (compound scaling), of `MBConv`s with two gates each.
+    """EfficientNet-B0, scaled in width and depth (compound scaling), of `MBConv`s with two SE gates each.
 
     Args:
-        width: The factor of all channels.
-        depth: The factor of the blocks of each stage.
-        num_classes: The outputs; 0 leaves the classifier out.
-        in_chans: The channels of the images.
+        width: The multiplier of all channel counts.
+        depth: The multiplier of the number of blocks in each stage.
+        num_classes: The number of outputs; 0 leaves the classifier out.
+        in_chans: The number of image channels.
         drop_rate: Dropout before the classifier, 0 ≤ rate < 1.
-        drop_path_rate: Stochastic depth of the last block; it grows in a line from 0 at the first.
+        drop_path_rate: Stochastic depth of the last block; the rate grows linearly from 0 at the first.
         act: A name of `activitynet.blocks.ACTIVATIONS`.
         norm: ``"batch"`` or ``"group"``.
         se_reduction: The reduction of each block's outer SE gate; `None` leaves those gates out.

@@ -1,4 +1,4 @@
-"""The shape that the zoo's own networks share, and with it timm's contract."""
+"""The base class of the zoo's own networks, which keeps timm's contract."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from activitynet.errors import ModelError
 
 
 def network_config(size: int) -> dict[str, Any]:
-    """Return what timm has to know of a `Network` that is made for photos of ``size`` pixels a side."""
+    """Return timm's pretrained configuration of a `Network` for inputs of ``size`` × ``size`` pixels."""
     return {"input_size": (3, size, size), "first_conv": "stem.conv", "classifier": "classifier"}
 
 
 class Network(nn.Module):
     """Stem → stages → tail → global average → norm → dropout → classifier.
 
-    It keeps the contract of a timm model, so that timm's own tools work on it.
+    It keeps the contract of a timm model, so that timm's tools work on it.
 
     Args:
-        stem: The first layers, once (batch, in_chans, height, width) comes in.
+        stem: The first layers; they take (batch, in_chans, height, width).
         stages: One `torch.nn.Sequential` of blocks a stage.
         tail: What follows the stages, before pooling; `torch.nn.Identity` for nothing.
-        num_features: The channels that the tail gives.
-        feature_info: For each map that ``features_only`` can give: ``num_chs``, ``reduction`` and ``module``.
-        num_classes: The outputs; 0 leaves the classifier out.
+        num_features: The number of channels of the tail's output.
+        feature_info: For each feature map of ``features_only``: ``num_chs``, ``reduction`` and ``module``.
+        num_classes: The number of outputs; 0 leaves the classifier out.
         drop_rate: Dropout before the classifier, 0 ≤ rate < 1.
         head_norm: A normalisation of the pooled features; `None` for none.
 
     Attributes:
-        num_classes: The outputs.
-        num_features: The channels of the feature map.
-        head_hidden_size: The features that the classifier sees.
+        num_classes: The number of outputs.
+        num_features: The number of channels of the feature map.
+        head_hidden_size: The number of inputs of the classifier.
         feature_info: As above.
 
     Raises:
@@ -69,7 +69,7 @@ class Network(nn.Module):
         self.classifier = _classifier(num_features, num_classes)
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """Turn images (batch, in_chans, height, width) into a map (batch, num_features, h, w)."""
+        """Turn images (batch, in_chans, height, width) into a feature map (batch, num_features, h, w)."""
         x = self.stem(x)
         if self.grad_checkpointing and not torch.jit.is_scripting():
             x = self._checkpointed_stages(x)
@@ -85,10 +85,10 @@ class Network(nn.Module):
         return x
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        """Turn a map of `forward_features` into logits (batch, num_classes).
+        """Turn the output of `forward_features` into logits (batch, num_classes).
 
         Args:
-            x: The map, (batch, num_features, h, w).
+            x: The feature map, (batch, num_features, h, w).
             pre_logits: Stop before the classifier, at (batch, head_hidden_size).
         """
         if self.global_pool == "avg":
@@ -102,19 +102,19 @@ class Network(nn.Module):
 
     @torch.jit.ignore
     def get_classifier(self) -> nn.Module:
-        """Return the last layer: a `torch.nn.Linear`, or an identity where there are no classes."""
+        """Return the last layer: a `torch.nn.Linear`, or an identity if there are no classes."""
         return self.classifier
 
     @torch.jit.ignore
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """Put a fresh classifier in place.
+        """Replace the classifier by a new one.
 
         Args:
-            num_classes: Its outputs; 0 leaves it out.
-            global_pool: ``"avg"``, or ``""`` for no pooling (then without classes); `None` keeps what is.
+            num_classes: Its number of outputs; 0 leaves it out.
+            global_pool: ``"avg"``, or ``""`` for no pooling (needs 0 classes); `None` changes nothing.
 
         Raises:
-            ModelError: A negative number of classes, or a pooling that cannot be.
+            ModelError: A negative number of classes, or an invalid pooling.
         """
         pool = self.global_pool if global_pool is None else global_pool
         if pool not in ("avg", "") or (pool == "" and num_classes > 0):
@@ -127,22 +127,22 @@ class Network(nn.Module):
 
     @torch.jit.ignore
     def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Recompute each block in the backward pass in place of keeping its activations."""
+        """Recompute each block in the backward pass instead of storing its activations."""
         self.grad_checkpointing = enable
 
     @torch.jit.ignore
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
-        """Return timm's patterns that sort the parameters into layers, from the input on.
+        """Return timm's patterns that group the parameters by layer, from input to output.
 
         Args:
-            coarse: One group a stage in place of one a block.
+            coarse: One group for each stage instead of each block.
         """
         blocks = r"^stages\.(\d+)" if coarse else r"^stages\.(\d+)\.(\d+)"
         return {"stem": r"^stem", "blocks": [(blocks, None), (r"^tail", (99999,))]}
 
     @torch.jit.ignore
     def no_weight_decay(self) -> set[str]:
-        """Return the parameters to keep from decaying besides vectors (norms and biases): none."""
+        """Return the parameters without weight decay besides vectors (norms and biases): none."""
         return set()
 
 

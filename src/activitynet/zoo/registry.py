@@ -1,4 +1,4 @@
-"""The names that models are made by."""
+"""The registry of architectures, by name."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Architecture:
     """A registered architecture.
 
     Attributes:
-        name: What it is made by.
-        factory: What makes it.
+        name: Its name.
+        factory: Creates the network.
         options: The keyword arguments of the factory, and their defaults.
         source: Where the architecture comes from.
         config: The fields of timm's pretrained configuration that differ from timm's defaults.
-        feature_maps: How many maps ``features_only`` gives.
+        feature_maps: The number of feature maps of ``features_only``.
     """
 
     name: str
@@ -46,10 +46,10 @@ class Architecture:
     feature_maps: int
 
     def check(self, arguments: Iterable[str]) -> None:
-        """Refuse the names of arguments that the factory does not have.
+        """Check that the factory has these arguments.
 
         Raises:
-            ModelError: There is one.
+            ModelError: It lacks one.
         """
         for name in arguments:
             if name not in self.options:
@@ -59,10 +59,10 @@ class Architecture:
                 )
 
     def build(self, **arguments: Any) -> nn.Module:
-        """Make the network, and leave in it what it is made of.
+        """Create the network, and record in it how.
 
-        The network's ``architecture`` becomes the name, and its ``model_args`` the arguments that make the
-        same network again: those that are not the default, and the activation in any case.
+        Its ``architecture`` is the name. Its ``model_args`` create the same network again: they are the
+        arguments that differ from the defaults, and always the activation.
 
         Args:
             **arguments: Arguments of the factory.
@@ -114,33 +114,33 @@ def register_model(
 ) -> _Factory | Callable[[_Factory], _Factory]:
     """Register a factory under its function's name, here and with timm.
 
-    The name then works in `create_model` and everything built on it, and in ``timm.create_model``. The
-    factory's arguments are what ``model_args`` can hold: at least ``num_classes`` and ``in_chans``. An
-    argument ``act`` that names an activation follows the trunk that the network is warm-started from. The
-    network should keep timm's contract (see `activitynet.zoo.network.Network`)::
+    The name then works in `create_model`, everything built on it, and ``timm.create_model``. The factory's
+    arguments are those that ``model_args`` may hold: at least ``num_classes`` and ``in_chans``. An argument
+    ``act`` is set to the activation of the trunk in a warm start. The network should keep
+    timm's contract (see `activitynet.zoo.network.Network`)::
 
         @register_model(source="ours", config={"input_size": (3, 96, 96)})
         def small_net(num_classes: int = 20, in_chans: int = 3, width: int = 32) -> nn.Module:
             return SmallNet(num_classes, in_chans, width)
 
     Args:
-        factory: The function, when the decorator is used without arguments.
-        options_of: The class or function that a factory with ``**options`` passes them on to: its arguments
-            are then the factory's.
+        factory: The function, if the decorator is used without arguments.
+        options_of: The class or function that a factory with ``**options`` passes them to. Its arguments are
+            then the factory's.
         source: Where the architecture comes from, for `model_info`.
         config: Fields of timm's pretrained configuration: ``input_size``, ``mean``, ``std``, ``crop_pct``,
             ``interpolation``, ``first_conv``, ``classifier``. ImageNet's are the default.
-        feature_maps: How many maps ``timm.create_model(…, features_only=True)`` gives.
+        feature_maps: The number of feature maps of ``timm.create_model(…, features_only=True)``.
 
     Raises:
         ModelError: The name is taken, the configuration has an unknown field, an argument is missing, or the
-            factory takes ``**options`` without saying whose they are.
+            factory takes ``**options`` without ``options_of``.
     """
 
     def register(factory: _Factory) -> _Factory:
         name = factory.__name__
         if name in _architectures or timm_registry.is_registered(name):
-            raise ModelError(f"a model named {name!r} is registered already. Choose another name.")
+            raise ModelError(f"a model named {name!r} is already registered. Choose another name.")
         architecture = Architecture(
             name, factory, _options(options_of or factory), source, dict(config or {}), feature_maps
         )
@@ -157,7 +157,7 @@ def _options(factory: Callable[..., nn.Module]) -> dict[str, Any]:
         if parameter.kind in _VARIADIC:
             raise ModelError(
                 f"cannot register {factory.__name__!r}: it takes {parameter}. "
-                "Name its arguments one by one, or say whose they are with options_of."
+                "Name its arguments one by one, or pass options_of."
             )
         if parameter.kind is not _POSITIONAL_ONLY:
             options[parameter.name] = parameter.default
@@ -171,9 +171,9 @@ def list_models(pattern: str = "*", *, timm: bool = False, pretrained: bool = Fa
     """List the names that `create_model` knows.
 
     Args:
-        pattern: Which names, with the wildcards ``*``, ``?`` and ``[…]``. One that starts with ``timm/``
-            asks for timm's models.
-        timm: List timm's models too, as ``timm/NAME``; the pattern is for ``NAME``.
+        pattern: A pattern with the wildcards ``*``, ``?`` and ``[…]``. One that starts with ``timm/`` lists
+            timm's models.
+        timm: Also list timm's models, as ``timm/NAME``; the pattern matches ``NAME``.
         pretrained: List the released weights instead, as ``ARCHITECTURE.TAG``.
 
     Returns:

@@ -23,12 +23,12 @@ class ResNetSE(Network):
     """A residual network of `ResidualBlock`s.
 
     Args:
-        depths: The blocks of each stage.
+        depths: The number of blocks in each stage.
         widths: The channels of each stage; the stem has those of the first.
-        num_classes: The outputs; 0 leaves the classifier out.
-        in_chans: The channels of the images.
+        num_classes: The number of outputs; 0 leaves the classifier out.
+        in_chans: The number of image channels.
         drop_rate: Dropout before the classifier, 0 ≤ rate < 1.
-        drop_path_rate: Stochastic depth of the last block; it grows in a line from 0 at the first.
+        drop_path_rate: Stochastic depth of the last block; the rate grows linearly from 0 at the first.
         act: A name of `activitynet.blocks.ACTIVATIONS`.
         norm: ``"group"`` or ``"batch"``.
         se_reduction: The reduction of each block's SE gate; `None` leaves the gates out.
@@ -58,7 +58,7 @@ class ResNetSE(Network):
         stages = []
         channels, block, last = widths[0], 0, max(1, sum(depths) - 1)
         for i, (depth, width) in enumerate(zip(depths, widths, strict=True)):
-            # The pooling belongs to the first stage, as in the paper's table: so the stem is a feature map of
+            # The pooling belongs to the first stage, as in the paper's table, so that the stem's output has
             # stride 2.
             layers: list[nn.Module] = [nn.MaxPool2d(3, stride=2, padding=1)] if i == 0 else []
             for j in range(depth):

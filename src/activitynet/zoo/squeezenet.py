@@ -1,7 +1,8 @@
 """SqueezeNet: torchvision's trunk with the head and the contract of the rest of the zoo.
 
-timm has no SqueezeNet. torchvision classifies each place of the map, cuts the scores off at 0 and averages
-them; here the map is averaged first and the classifier is a plain linear layer, of as many parameters.
+timm has no SqueezeNet. torchvision classifies each position of the feature map, applies ReLU and averages the
+scores. Here the feature map is averaged first, and the classifier is a linear layer with the same number of
+parameters.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ class SqueezeNet(Network):
 
     Args:
         version: The version of the layout, ``"1_0"`` or ``"1_1"``.
-        num_classes: The outputs; 0 leaves the classifier out.
-        in_chans: The channels of the images.
+        num_classes: The number of outputs; 0 leaves the classifier out.
+        in_chans: The number of image channels.
         drop_rate: Dropout before the classifier, 0 ≤ rate < 1.
 
     Raises:

@@ -18,7 +18,7 @@ PREFIX = "timm/"
 
 
 def check_name(name: str) -> str:
-    """Return the bare name of a timm model, a pretrained tag such as ``.a1_in1k`` included.
+    """Return the name of a timm model without the prefix, with any pretrained tag such as ``.a1_in1k``.
 
     Args:
         name: The name with its prefix, ``timm/NAME``.
@@ -39,12 +39,12 @@ def check_name(name: str) -> str:
 
 
 def build(name: str, num_classes: int, arguments: dict[str, Any]) -> nn.Module:
-    """Make a timm model with random weights.
+    """Create a timm model with random weights.
 
     Args:
         name: The name with its prefix, ``timm/NAME``.
-        num_classes: The outputs.
-        arguments: Arguments of the model. Those of `DEFAULTS` are left to timm where they are default.
+        num_classes: The number of outputs.
+        arguments: Arguments of the model. Those equal to `DEFAULTS` are left to timm.
 
     Raises:
         ModelError: An unknown name, an argument that the model does not have, or a value it does not take.
@@ -53,11 +53,11 @@ def build(name: str, num_classes: int, arguments: dict[str, Any]) -> nn.Module:
     given = {key: value for key, value in arguments.items() if (key, value) not in DEFAULTS.items()}
     architecture, tag = split_model_name_tag(bare)
     try:
-        # Not timm.create_model, which drops every argument that is None.
+        # Not timm.create_model, which drops arguments that are None.
         model: nn.Module = model_entrypoint(architecture)(
             pretrained=False, pretrained_cfg=tag or None, num_classes=num_classes, **given
         )
-    except Exception as error:  # a model of timm's can fail in any way on arguments that do not suit it
+    except Exception as error:  # timm's models raise all kinds of errors on arguments that do not fit
         raise ModelError(_explanation(name, bare, given, error)) from error
     model.architecture = name  # type: ignore[assignment]
     model.model_args = given  # type: ignore[assignment]

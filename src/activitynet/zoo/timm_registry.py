@@ -1,7 +1,7 @@
-"""The module that timm finds our architectures in.
+"""Registers our architectures with timm.
 
-timm looks up the default configurations of a model in the module of its factory, and lists its models by that
-module's name. So the factories that timm sees are made here, and the modules of the networks stay as written.
+timm reads a model's default configuration from ``default_cfgs`` of the module of its factory, and lists
+models by module. So the factories that timm sees are all created in this module.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def is_registered(name: str) -> bool:
 
 
 def names() -> list[str]:
-    """Return every name that timm knows, the deprecated ones left out."""
+    """Return every name that timm knows, except deprecated ones."""
     return list(timm.list_models())
 
 
@@ -33,9 +33,9 @@ def add(name: str, build: Callable[..., nn.Module], config: Mapping[str, Any], f
 
     Args:
         name: Its name, which timm does not know yet.
-        build: What makes the network from keyword arguments.
+        build: Creates the network from keyword arguments.
         config: Fields of timm's pretrained configuration.
-        feature_maps: How many maps ``features_only`` gives.
+        feature_maps: The number of feature maps of ``features_only``.
 
     Raises:
         ModelError: The configuration has a field that timm does not know.
@@ -52,7 +52,7 @@ def add(name: str, build: Callable[..., nn.Module], config: Mapping[str, Any], f
         cache_dir: Any = None,
         **options: Any,
     ) -> nn.Module:
-        # A configuration of the caller's can say where weights are; ours do not.
+        # The caller's configuration may name weights; ours name none.
         if pretrained and not (pretrained_cfg or pretrained_cfg_overlay):
             raise ModelError(
                 f"no pretrained weights of {name!r} are released yet. Create it with pretrained=False, or "

@@ -1,8 +1,7 @@
-"""Warm starts: a network's trunk takes the tensors of another one, so that it computes the same function.
+"""Warm starts: copy the trunk of another network, so that both compute the same features.
 
-The tensors go over by name where every tensor of the trunk has its like in the source, and otherwise from
-layer to layer in order. In order, gates that the source lacks are set aside: they start neutral, and the
-constants that they then multiply with are folded into the norms beside them.
+Tensors are copied by name if the source has every tensor of the trunk, and otherwise layer by layer in order.
+In the second case SE gates that the source lacks start as constants, folded into the adjacent norms.
 """
 
 from __future__ import annotations
@@ -35,12 +34,12 @@ _OUTER_GATE = 0.5  # an outer gate has no bias, so with a weight of 0 it starts 
 
 @dataclass(frozen=True)
 class WarmStart:
-    """What a warm start copied, and what not.
+    """The tensors that a warm start copied and did not copy.
 
     Attributes:
-        source: Where the tensors come from.
+        source: The name of the source.
         copied: The tensors of the model that were copied or computed from the source's.
-        fresh: Those that were not: always the classifier, and gates that start neutral.
+        fresh: The other tensors: always the classifier, and gates that the source lacks.
         skipped: The tensors of the source that were not used.
     """
 
@@ -50,7 +49,7 @@ class WarmStart:
     skipped: tuple[str, ...]
 
     def summary(self) -> str:
-        """Say it in one line."""
+        """Return a one-line summary."""
         return (
             f"warm start from {self.source}: {len(self.copied)} tensors copied; "
             f"{_listed(self.fresh)} fresh; {_listed(self.skipped)} of the source not used"
@@ -58,14 +57,14 @@ class WarmStart:
 
 
 def warm_start(model: nn.Module, source: Source) -> WarmStart:
-    """Copy a trunk into a network; its classifier stays as it is, whatever the source's is.
+    """Copy a trunk into a network; the classifier does not change.
 
-    In evaluation mode the network's features are then the source's, as far as its layout allows: batch norms
-    of another epsilon are adjusted, and new gates start neutral. Its ``pretrained_cfg`` takes over how the
-    source's photos were prepared. What was done is also left at ``model.warm_start``.
+    In evaluation mode both then compute the same features, as far as the layouts allow: batch norms with
+    another epsilon are adjusted, and new gates start as constants. The ``pretrained_cfg`` takes over the
+    source's preprocessing. The result is also stored as ``model.warm_start``.
 
-    timm's ``tf_`` models pad strided convolutions on two sides only, where ours pad alike on all four. The
-    two are the same for photos of 32 n + 1 pixels a side, so the input size becomes such a one: 225 for 224.
+    timm's ``tf_`` models pad strided convolutions on two sides, ours on all four. Both compute the same for
+    inputs of 32 n + 1 pixels a side, so the input size is rounded up to one of those: 224 becomes 225.
 
     Args:
         model: A network of the zoo.
@@ -80,7 +79,7 @@ def warm_start(model: nn.Module, source: Source) -> WarmStart:
 
 @torch.no_grad()
 def copy_trunk(model: nn.Module, trunk: Trunk) -> WarmStart:
-    """Do what `warm_start` does, with a trunk that is loaded already.
+    """Do the same as `warm_start` with a loaded trunk.
 
     Raises:
         ModelError: The trunk does not fit.
@@ -96,7 +95,7 @@ def copy_trunk(model: nn.Module, trunk: Trunk) -> WarmStart:
     if isinstance(config := getattr(model, "pretrained_cfg", None), dict):
         config.update(trunk.preprocessing)
         if missing and any(isinstance(module, Conv2dSame) for module in trunk.model.modules()):
-            config["input_size"] = _alike_size(config["input_size"])
+            config["input_size"] = _size_of_equal_padding(config["input_size"])
     record = WarmStart(
         source=trunk.name,
         copied=tuple(name for name in tensors if name in copied),
@@ -107,8 +106,8 @@ def copy_trunk(model: nn.Module, trunk: Trunk) -> WarmStart:
     return record
 
 
-def _alike_size(size: Sequence[int]) -> tuple[int, ...]:
-    """Return the nearest size from ``size`` up at which TensorFlow's padding and this zoo's are the same."""
+def _size_of_equal_padding(size: Sequence[int]) -> tuple[int, ...]:
+    """Round a size up to one at which TensorFlow's padding and this zoo's are the same."""
     channels, *sides = size
     return channels, *(side + (1 - side) % 32 for side in sides)
 
@@ -128,7 +127,7 @@ def _copy_by_name(model: nn.Module, source: nn.Module, names: Iterable[str]) -> 
 def _copy_in_order(model: nn.Module, trunk: Trunk, missing: str) -> tuple[set[str], set[str]]:
     name = getattr(model, "architecture", type(model).__name__)
     source = _layers(trunk.model, [])
-    # The gates that the source may lack: both kinds, the outer ones, none.
+    # The source may lack all gates, the outer ones, or none.
     attempts = [(gates, _layers(model, gates)) for gates in (_gates(model), _outer_gates(model), [])]
     aside, target = max(attempts, key=lambda attempt: _agreement(attempt[1], source))
     agreement = _agreement(target, source)
@@ -137,20 +136,20 @@ def _copy_in_order(model: nn.Module, trunk: Trunk, missing: str) -> tuple[set[st
             f"{name} cannot start from {trunk.name}: convolution or norm {agreement + 1} of the trunk is "
             f"{_described(target, agreement)}, and that of the source {_described(source, agreement)}."
         )
-    # A tensor besides these layers that stayed fresh would make another function of the trunk, in silence.
+    # Any other tensor that stayed fresh would change the function of the trunk unnoticed.
     head = [*_classifier(model), getattr(model, "head_norm", nn.Identity())]
     accounted = _tensors_of(model, [*head, *aside, *(layer for _, layer in target)])
     if not accounted.issuperset(model.state_dict()):
         raise ModelError(
             f"{name} cannot start from {trunk.name}: its tensor {missing!r} "
-            f"{tuple(model.state_dict()[missing].shape)} has no like of that name and shape in the source."
+            f"{tuple(model.state_dict()[missing].shape)} has no counterpart in the source."
         )
     copied, used = set(), set()
     for (target_name, layer), (source_name, other) in zip(target, source, strict=True):
         keys = _copy_layer(layer, other)
         copied |= {f"{target_name}.{key}" for key in keys}
         used |= {f"{source_name}.{key}" for key in keys}
-    _neutralise(model, aside)
+    _make_constant(model, aside)
     return copied, used
 
 
@@ -164,14 +163,14 @@ def _copy_layer(layer: nn.Module, source: nn.Module) -> list[str]:
 
 
 def _adjust_eps(layer: nn.Module, source: nn.Module) -> None:
-    """Make a batch norm compute what the source does with its epsilon, by way of the weight."""
+    """Adjust the weight of a batch norm to the source's epsilon."""
     if isinstance(layer, _BatchNorm) and isinstance(source, _BatchNorm) and layer.eps != source.eps:
         variance = cast(Tensor, layer.running_var)
         layer.weight.mul_(((variance + layer.eps) / (variance + source.eps)).sqrt())
 
 
-def _neutralise(model: nn.Module, gates: Iterable[nn.Module]) -> None:
-    """Set gates to constants, and fold those into the norms before (outer) or behind (inner) them."""
+def _make_constant(model: nn.Module, gates: Iterable[nn.Module]) -> None:
+    """Make gates constant, and fold the constants into the norms before (outer) or after (inner) them."""
     chosen = {id(gate) for gate in gates}
     for block in model.modules():
         if isinstance(block, MBConv) and id(block.inner_se) in chosen:
@@ -192,9 +191,9 @@ def _undo_outer_gate(gate: nn.Module, norm: nn.Module) -> None:
 
 def _undo_input_gate(norm: nn.Module, gate: float) -> None:
     if not isinstance(norm, _BatchNorm):
-        return  # a group norm takes the scale of its input away by itself
+        return  # a group norm does not depend on the scale of its input
     mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
-    # (gate · x - gate · mean) / √(gate² · variance + eps), brought back to (x - mean) / √(variance + eps)
+    # (gate · x - gate · mean) / √(gate² · variance + eps), made equal to (x - mean) / √(variance + eps)
     norm.weight.mul_(((gate**2 * variance + norm.eps) / (gate**2 * (variance + norm.eps))).sqrt())
     mean.mul_(gate)
     variance.mul_(gate**2)
@@ -227,7 +226,7 @@ def _tensors_of(model: nn.Module, modules: Iterable[nn.Module]) -> set[str]:
 
 
 def _layers(model: nn.Module, aside: Iterable[nn.Module]) -> list[tuple[str, nn.Module]]:
-    """List the convolutions and norms by name, in order, without the classifier's and those set aside."""
+    """List the convolutions and norms in order, without those of the classifier and of ``aside``."""
     left_out = {id(part) for module in [*aside, *_classifier(model)] for part in module.modules()}
     return [
         (name, module)
@@ -237,7 +236,7 @@ def _layers(model: nn.Module, aside: Iterable[nn.Module]) -> list[tuple[str, nn.
 
 
 def _agreement(target: Sequence[tuple[str, nn.Module]], source: Sequence[tuple[str, nn.Module]]) -> int:
-    """Count the layers from the first on that are alike."""
+    """Count the leading layers that agree."""
     pairs = zip(target, source, strict=False)
     return sum(1 for _ in itertools.takewhile(lambda pair: _kind(pair[0][1]) == _kind(pair[1][1]), pairs))
 
@@ -262,7 +261,7 @@ def _listed(names: Sequence[str]) -> str:
     return f"{len(names)} ({shown})"
 
 
-#: What a warm start can come from.
+#: The source of a warm start.
 Source: TypeAlias = "str | os.PathLike[str] | nn.Module"
 
 _TENSORS = "model.safetensors"
@@ -270,12 +269,12 @@ _PREPROCESSING = ("mean", "std", "interpolation", "crop_pct", "input_size")
 
 
 class Trunk(NamedTuple):
-    """A network whose tensors another one starts from.
+    """The source network of a warm start.
 
     Attributes:
-        name: Where it is from, for people.
+        name: Its origin, for messages.
         model: The network.
-        preprocessing: The fields of timm's pretrained configuration that say how its photos were prepared.
+        preprocessing: The fields of timm's pretrained configuration about preprocessing.
     """
 
     name: str
@@ -290,14 +289,14 @@ class Trunk(NamedTuple):
 
 
 def load_trunk(source: Source) -> Trunk:
-    """Load what a warm start comes from.
+    """Load the source of a warm start.
 
     Args:
         source: A folder with ``config.json`` and ``model.safetensors`` (this library's or of timm's layout),
             ``timm/NAME`` for timm's pretrained weights, which the Hub serves, or a module.
 
     Raises:
-        ModelError: The source cannot be found, or names an architecture that is not known.
+        ModelError: The source cannot be found, or its architecture is unknown.
         WeightsError: Its files are corrupt, or its tensors are not those of its architecture.
     """
     if isinstance(source, nn.Module):
@@ -324,7 +323,7 @@ def _from_folder(folder: Path) -> Trunk:
         raise WeightsError(f"{str(path)!r} names no architecture. Add the key 'architecture'.")
     name = config["architecture"]
     if name not in ARCHITECTURES and not name.startswith(timm_bridge.PREFIX):
-        name = timm_bridge.PREFIX + name  # as timm's own folders have it
+        name = timm_bridge.PREFIX + name  # timm's own folders leave the prefix out
     for key in ("model_args", "preprocess", "pretrained_cfg"):
         if not isinstance(config.setdefault(key, {}), dict):
             raise WeightsError(f"{str(path)!r}: {key!r} is {config[key]!r}, but has to be an object.")
@@ -344,11 +343,11 @@ def _from_hub(name: str) -> Trunk:
     if config is None or not config.hf_hub_id:
         raise ModelError(f"timm has no weights of {name!r} on the Hub. Start from another, or from a folder.")
     try:
-        # What is in the cache needs no network.
+        # Cached files need no network.
         path = huggingface_hub.try_to_load_from_cache(config.hf_hub_id, _TENSORS)
         if not isinstance(path, str):
             path = huggingface_hub.hf_hub_download(config.hf_hub_id, _TENSORS)
-    except Exception as error:  # what the network raises differs between versions of the Hub's client
+    except Exception as error:  # the errors differ between versions of the Hub's client
         raise ModelError(
             f"cannot get the weights of {name!r} ({config.hf_hub_id} on the Hub): "
             f"{type(error).__name__}. Check the network, or start from a folder that has them."
@@ -371,7 +370,7 @@ def _preprocessing(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Bring what a folder says of its photos to the top level, from where timm nests it or a Card does."""
+    """Move the preprocessing fields, which timm and our cards nest differently, to the top level."""
     card = config["preprocess"]
     size = card.get("size")
     input_size = {"input_size": (3, *size)} if isinstance(size, list) else {}

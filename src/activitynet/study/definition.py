@@ -37,7 +37,7 @@ Count = Annotated[int, Meta(ge=1)]
 
 _FILES = TomlFiles("study", importlib.resources.files("activitynet.study") / "studies")
 _MAX_GRID = 1000
-_MAX_POINTS = 10_000
+_MAX_POINTS = 1000
 _SPECIAL = ("model", "init_from", "image_size")  # fields of a configuration beside its recipe
 _MODEL_ARGS = "model_args."
 _NONE = "none"  # stands for None among a network's arguments, since TOML has no null
@@ -53,6 +53,9 @@ class Configuration:
         image_size: Side of the image in pixels; `None` takes the network's own.
         model_args: Further arguments of the network.
         recipe: How to train it.
+
+    Raises:
+        TrainingError: A field has a wrong type or range.
     """
 
     model: Name
@@ -62,11 +65,6 @@ class Configuration:
     recipe: Recipe = field(default_factory=Recipe)
 
     def __post_init__(self) -> None:
-        """Check types and ranges.
-
-        Raises:
-            TrainingError: A field has a wrong type or range.
-        """
         check_record(self, TrainingError)
 
     def changed(self, changes: Mapping[str, Any]) -> Configuration:
@@ -93,8 +91,8 @@ class Configuration:
             else:
                 hint = did_you_mean(name, [*known, *_SPECIAL])
                 raise TrainingError(
-                    f"there is no field {shown(name)}.{hint} Name a field of the recipe (optimizer.lr), model, "
-                    "init_from, image_size or model_args.NAME."
+                    f"there is no field {shown(name)}.{hint} Name a field of the recipe, model, init_from, "
+                    "image_size or model_args.NAME."
                 )
         recipe = self.recipe.override(for_recipe)
         return dataclasses.replace(self, **special, model_args=arguments, recipe=recipe)
@@ -111,22 +109,6 @@ class Configuration:
             del value["recipe"][name]
         return hashlib.blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=6).hexdigest()
 
-    def check_network(self) -> None:
-        """Make the network on the meta device, to see that it can be made.
-
-        Raises:
-            ModelError: There is no such network, or it does not take an argument.
-        """
-        import torch  # noqa: PLC0415  listing studies does not need it
-
-        with torch.device("meta"):
-            create_model(
-                self.model,
-                drop_rate=self.recipe.drop_rate,
-                drop_path_rate=self.recipe.drop_path_rate,
-                model_args=self.model_args,
-            )
-
 
 @dataclass(frozen=True)
 class Axis:
@@ -140,6 +122,9 @@ class Axis:
         high: The largest.
         log: Draw from the range on a logarithmic scale.
         step: Distance between the points of the range; `None` for any number in between.
+
+    Raises:
+        TrainingError: A field has a wrong type or range, or the fields contradict each other.
     """
 
     name: Name
@@ -151,11 +136,6 @@ class Axis:
     step: int | float | None = None
 
     def __post_init__(self) -> None:
-        """Check the axis.
-
-        Raises:
-            TrainingError: A field has a wrong type or range, or the fields contradict each other.
-        """
         check_record(self, TrainingError)
         listed = self.values if self.values is not None else self.alternatives
         if listed is None:
@@ -179,10 +159,10 @@ class Axis:
             raise TrainingError(f"'step' must divide the range into 1 to {_MAX_POINTS} parts, got {step}.")
 
     @functools.cached_property
-    def _changes(self) -> dict[Value, Mapping[str, Any]]:
+    def _changes(self) -> Mapping[Value, Mapping[str, Any]]:
         """The fields that each point changes; empty for a range without steps."""
         if self.alternatives is not None:
-            return dict(self.alternatives)
+            return dict(self.alternatives.items())
         if self.values is not None:
             return {_label(value): {self.name: value} for value in self.values}
         if self.step is None or self.low is None or self.high is None:
@@ -195,11 +175,6 @@ class Axis:
     def points(self) -> tuple[Value, ...]:
         """All points of the axis; empty for a range without steps."""
         return tuple(self._changes)
-
-    @property
-    def ends(self) -> tuple[Value, ...]:
-        """The points between which all others lie: all of them, or both ends of a range."""
-        return self.points if self.low is None or self.high is None else (self.low, self.high)
 
     def change(self, point: Value) -> Mapping[str, Any]:
         """Return the fields that a point changes, with their values."""
@@ -259,14 +234,12 @@ class Subset:
     def _select(self, photos: tuple[Photo, ...], most: int | None, split: str) -> tuple[Photo, ...]:
         if most is None:
             return photos
-        of_class: dict[int, list[int]] = {}
+        ranks: dict[int, list[tuple[int, int]]] = {}
         for index, photo in enumerate(photos):
-            of_class.setdefault(photo.label, []).append(index)
-        kept: set[int] = set()
-        for label, indices in of_class.items():
-            ranks = {index: derived_seed(self.seed, split, label, at) for at, index in enumerate(indices)}
-            kept.update(sorted(indices, key=ranks.__getitem__)[:most])
-        return tuple(photo for index, photo in enumerate(photos) if index in kept)
+            ranked = ranks.setdefault(photo.label, [])
+            ranked.append((derived_seed(self.seed, split, photo.label, len(ranked)), index))
+        kept = {index for ranked in ranks.values() for _, index in sorted(ranked)[:most]}
+        return tuple(photos[index] for index in sorted(kept))
 
 
 @dataclass(frozen=True)
@@ -290,6 +263,9 @@ class Study:
         budget: How far it goes.
         data: Which photos it uses.
         seed: Seed of the sampler.
+
+    Raises:
+        TrainingError: A field has a wrong type or range, or the fields contradict each other.
     """
 
     name: Name
@@ -308,11 +284,6 @@ class Study:
     seed: Seed = 0
 
     def __post_init__(self) -> None:
-        """Check the study, and every end of an axis on the base.
-
-        Raises:
-            TrainingError: A field has a wrong type or range, or the fields contradict each other.
-        """
         check_record(self, TrainingError)
         for name, items in (("seeds", self.seeds), ("axes", tuple(axis.name for axis in self.axes))):
             if len(set(items)) < len(items):
@@ -321,7 +292,9 @@ class Study:
             self._check_axis(axis)
         count = math.prod(len(axis.points) for axis in self.axes)
         if self.sampler == "grid" and count > _MAX_GRID:
-            raise TrainingError(f"field 'axes' makes a grid of {count} configurations, more than {_MAX_GRID}.")
+            raise TrainingError(
+                f"field 'axes' makes a grid of {count} configurations, more than {_MAX_GRID}."
+            )
         if self.sampler != "grid" and self.budget == Budget():
             raise TrainingError(
                 f"field 'budget' is missing: sampler {self.sampler!r} never ends without one. Give trials, "
@@ -334,7 +307,7 @@ class Study:
                 f"axis {shown(axis.name)}: a grid needs countable points. Give the range a step, or take "
                 'sampler = "random".'
             )
-        for point in axis.ends:
+        for point in axis.points or (axis.low or 0.0, axis.high or 0.0):
             try:
                 self.base.changed(axis.change(point))
             except ActivityNetError as error:
@@ -384,20 +357,18 @@ class Study:
         Raises:
             TrainingError: Naming the configuration whose network cannot be made.
         """
-        if self.sampler == "grid":
-            points = list(self.grid())
-        else:
-            points = [{axis.name: point} for axis in self.axes for point in axis.points]
+        import torch  # noqa: PLC0415  listing studies does not need it
+
+        single = ({axis.name: point} for axis in self.axes for point in axis.points)
         made: set[str] = set()
-        for point in [{}, *points]:
+        for point in ({}, *(self.grid() if self.sampler == "grid" else single)):
             try:
-                configuration = self.configuration(point)
-                recipe = configuration.recipe
-                network = repr(
-                    (configuration.model, configuration.model_args, recipe.drop_rate, recipe.drop_path_rate)
-                )
+                found = self.configuration(point)
+                rates = {name: getattr(found.recipe, name) for name in ("drop_rate", "drop_path_rate")}
+                network = repr((found.model, found.model_args, rates))
                 if network not in made:
-                    configuration.check_network()
+                    with torch.device("meta"):
+                        create_model(found.model, model_args=found.model_args, **rates)
                 made.add(network)
             except ActivityNetError as error:
                 raise TrainingError(
@@ -458,7 +429,11 @@ def parse_study(values: Mapping[str, Any], *, what: str) -> Study:
         TrainingError: A field is unknown, missing, or has a wrong type or range.
     """
     fields = dict(values)
+    known = [*(one.name for one in dataclasses.fields(Study)), "settings", "epochs"]
     try:
+        for name in fields:
+            if name not in known:
+                raise TrainingError(f"there is no field {shown(name)}.{did_you_mean(name, known)}")
         recipe = _recipe(fields.pop("recipe", "default"), fields.pop("settings", {}))
         if "epochs" in fields:
             recipe = recipe.override({"epochs": fields.pop("epochs")})
@@ -476,10 +451,16 @@ def parse_study(values: Mapping[str, Any], *, what: str) -> Study:
 
 def _recipe(recipe: Any, settings: Any) -> Recipe:
     if not isinstance(recipe, str | Mapping):
-        raise TrainingError(f"field 'recipe' must be a name, a file or a table of fields, got {shown(recipe)}.")
+        raise TrainingError(
+            f"field 'recipe' must be a name, a file or a table of fields, got {shown(recipe)}."
+        )
     if not isinstance(settings, Mapping):
         raise TrainingError(f"field 'settings' must be a table of fields, got {shown(settings)}.")
-    found = load_recipe(recipe) if isinstance(recipe, str) else Recipe.from_dict(recipe)
+    found = (
+        load_recipe(recipe)
+        if isinstance(recipe, str)
+        else read_record(recipe, Recipe, what="recipe", error=TrainingError)
+    )
     return found.override(dict(flat(settings)))
 
 
@@ -506,7 +487,9 @@ def _axis(name: str, spec: Any, recipe: Recipe) -> Axis:
         fields = {"alternatives": changes}
     else:
         fields = dict(spec)
-        if isinstance(dict(flat(recipe.to_dict())).get(name), float):  # not only whole numbers between 0 and 1
+        if isinstance(
+            dict(flat(recipe.to_dict())).get(name), float
+        ):  # not only whole numbers between 0 and 1
             fields = {key: float(item) if type(item) is int else item for key, item in spec.items()}
     return read_record({**fields, "name": name}, Axis, what=f"axis {shown(name)}", error=TrainingError)
 

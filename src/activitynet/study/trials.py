@@ -11,10 +11,11 @@ trained twice.
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from activitynet.errors import ActivityNetError, StorageError, TrainingError, clipped
 from activitynet.serialization import atomic
@@ -37,7 +38,6 @@ class Claim:
         number: Number of the trial in Optuna's record.
         configuration: What to train.
         label: A short name of the configuration.
-        reported: Epochs whose score was reported.
     """
 
     def __init__(self, study: Study, trial: optuna.Trial, record: FrozenTrial, lock: BaseFileLock) -> None:
@@ -45,7 +45,7 @@ class Claim:
         self.number = trial.number
         self.configuration: Configuration = study.configuration(record.params)
         self.label = study.label(record.params)
-        self.reported = set(record.intermediate_values)
+        self._reported = set(record.intermediate_values)
 
     @property
     def runs(self) -> dict[str, Any]:
@@ -58,34 +58,18 @@ class Claim:
         for name, value in facts.items():
             self._trial.set_user_attr(name, value)
 
-    def record_run(self, seed: int, result: Mapping[str, Any]) -> None:
-        """Record the result of a seed."""
-        self.record(runs={**self.runs, str(seed): dict(result)})
-
     def report(self, epoch: int, score: float) -> bool:
         """Report the score of an epoch, and return whether the pruner ends the trial."""
-        if epoch not in self.reported:
+        if epoch not in self._reported:
             self._trial.report(score, epoch)
-            self.reported.add(epoch)
+            self._reported.add(epoch)
         return self._trial.should_prune()
 
-    def complete(self, score: float) -> None:
-        """Finish the trial with its score."""
-        self._trial.study.tell(self.number, score)
-
-    def prune(self) -> None:
-        """Finish the trial as ended early."""
-        self._tell("PRUNED")
-
-    def fail(self, error: str) -> None:
-        """Finish the trial as failed, so that it is not tried again."""
-        self.record(error=error)
-        self._tell("FAIL")
-
-    def _tell(self, state: str) -> None:
+    def finish(self, state: Literal["COMPLETE", "PRUNED", "FAIL"], score: float | None = None) -> None:
+        """Finish the trial; a complete one has a score."""
         from optuna.trial import TrialState  # noqa: PLC0415  an extra
 
-        self._trial.study.tell(self.number, state=TrialState[state])
+        self._trial.study.tell(self.number, score, state=TrialState[state])
 
     def release(self) -> None:
         """Let other processes take the trial if it is not finished."""
@@ -112,7 +96,7 @@ class Trials:
                 "a study needs Optuna; install it with: pip install 'activitynet[study]'"
             ) from error
         self._definition, self._locks = study, folder / "locks"
-        self._lock = _lock(self._locks / "trials.lock")
+        self._lock = file_lock(self._locks / "trials.lock")
         self._optuna = optuna
         optuna.logging.set_verbosity(optuna.logging.WARNING)  # the run prints its own line for each trial
         pruners = {
@@ -165,7 +149,7 @@ class Trials:
         return all(trial.state.is_finished() for trial in self.all())
 
     def _lock_of(self, number: int) -> BaseFileLock:
-        return _lock(self._locks / f"trial-{number}.lock")
+        return file_lock(self._locks / f"trial-{number}.lock")
 
     def _requeue_abandoned(self) -> None:
         """Queue again what a process that died has left.
@@ -205,22 +189,77 @@ class Trials:
         )
 
     def _next_point(self, trials: Sequence[FrozenTrial]) -> dict[str, Value] | None:
-        """Return a point that was not tried; `None` when there is none, or the budget is used up.
-
-        The base, which has no point on the axes, comes first, unless it is a point of the grid.
-        """
-        study, budget = self._definition, self._definition.budget
+        """Return a point that was not tried; `None` when there is none, or the budget is used up."""
+        study = self._definition
         known = {trial.user_attrs["key"] for trial in trials}
         if _is_spent(study, trials):
             return None
         if study.sampler == "grid":
-            points = dict(reversed([(self._key(point), point) for point in self._grid()]))
-            ordered = [(key, points[key]) for key in dict.fromkeys(map(self._key, self._grid()))]
-            if study.base.key not in points:
-                ordered.insert(0, (study.base.key, {}))
-            return next((point for key, point in ordered if key not in known), None)
+            return next((point for key, point in self._grid.items() if key not in known), None)
         if study.base.key not in known:
             return {}
-        if budget.trials is not None and sum(bool(trial.params) for trial in trials) >= budget.trials:
+        if (
+            study.budget.trials is not None
+            and sum(bool(trial.params) for trial in trials) >= study.budget.trials
+        ):
             return None
         return _draw(study, trials, known)
+
+    @functools.cached_property
+    def _grid(self) -> dict[str, dict[str, Value]]:
+        """Points of the grid by their configurations' keys; the base comes first unless it is one of them."""
+        study = self._definition
+        points: dict[str, dict[str, Value]] = {}
+        for point in itertools.islice(study.grid(), study.budget.trials):
+            points.setdefault(study.configuration(point).key, point)
+        return points if study.base.key in points else {study.base.key: {}, **points}
+
+
+def _is_spent(study: Study, trials: Sequence[FrozenTrial]) -> bool:
+    runs = [run for trial in trials for run in trial.user_attrs.get("runs", {}).values()]
+    epochs, minutes = sum(run["epochs"] for run in runs), sum(run["seconds"] for run in runs) / 60
+    budget = study.budget
+    return (budget.epochs is not None and epochs >= budget.epochs) or (
+        budget.minutes is not None and minutes >= budget.minutes
+    )
+
+
+def _draw(study: Study, trials: Sequence[FrozenTrial], known: Container[str]) -> dict[str, Value] | None:
+    """Draw a point whose configuration is not known; `None` when the sampler finds none.
+
+    The draw depends on the study's seed and on the record alone, so a kill does not change it.
+    """
+    import optuna  # noqa: PLC0415  an extra
+
+    seed = derived_seed(study.seed, study.sampler, len(trials)) % 2**32
+    if study.sampler == "random":
+        sampler: optuna.samplers.BaseSampler = optuna.samplers.RandomSampler(seed=seed)
+    else:
+        sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
+    axes = {axis.name: axis.distribution() for axis in study.axes}
+    scratch = optuna.create_study(direction="maximize", sampler=sampler)
+    scratch.add_trials([trial for trial in trials if trial.params])
+    for _ in range(_MAX_DRAWS):
+        point = dict(scratch.ask(axes).params)
+        try:
+            if study.configuration(point).key not in known:
+                return point
+        except ActivityNetError:  # values that cannot be combined
+            continue
+    return None
+
+
+def file_lock(path: Path) -> BaseFileLock:
+    """Return a lock on a file, for processes that share its folder. It dies with its process.
+
+    Raises:
+        StorageError: The file cannot be written.
+    """
+    from filelock import FileLock  # noqa: PLC0415  slow to import
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    except OSError as error:
+        raise atomic.cannot_write(path, error) from error
+    return FileLock(path)

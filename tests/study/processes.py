@@ -114,7 +114,7 @@ def table(run: Path) -> list[dict[str, Any]]:
     """Return the rows of a study's result, but for how long they took."""
     rows = json.loads((run / "study.json").read_text("utf-8"))["rows"]
     for row in rows:
-        for name in ("minutes", "images_per_second"):
+        for name in ("seconds", "images_per_second"):
             del row[name]
         for one in row["runs"]:
             del one["seconds"], one["images_per_second"]

@@ -99,15 +99,15 @@ def study(
 
 
 def _list(study: str | None, *, as_json: bool) -> None:
-    from activitynet.study.definition import list_studies, load_study, read_study_text  # noqa: PLC0415  no torch
+    from activitynet.study.definition import STUDY_FILES, load_study  # noqa: PLC0415  --help needs no torch
 
     if study is not None:
         if as_json:
             print_json(load_study(study).to_dict())
         else:
-            print(read_study_text(study), end="")
+            print(STUDY_FILES.read_text(study), end="")
         return
-    described = {name: load_study(name).description for name in list_studies()}
+    described = {name: load_study(name).description for name in STUDY_FILES.names()}
     if as_json:
         print_json([{"name": name, "description": text} for name, text in described.items()])
         return

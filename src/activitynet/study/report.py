@@ -6,7 +6,7 @@ import csv
 import io
 import os
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from activitynet.evaluation.plots import BLUE, GREEN, GREY, ORANGE, new_figure, 
 from activitynet.evaluation.report import draw
 from activitynet.pages import readable, write_page
 from activitynet.serialization import atomic
-from activitynet.study.results import Row, StudyResult, pareto_front, signed
+from activitynet.study.results import Row, Run, StudyResult, pareto_front, signed
 
 HEADINGS = ("macro-F1 ± 95 %", "difference", "p", "parameters", "MACs", "minutes", "img/s")
 """Headings of `cells`."""
@@ -57,6 +57,7 @@ def write_study(folder: str | os.PathLike[str], result: StudyResult) -> Path:
 def cells(row: Row) -> list[str]:
     """Return the cells of a configuration in a table with `HEADINGS`."""
     interval, difference = row.interval, row.difference
+    seconds, rate = row.mean("seconds"), row.mean("images_per_second")
     half = "" if interval is None else f" ± {interval.high - interval.value:.3f}"
     compared = "base" if row.is_base else "–"
     if difference is not None:
@@ -68,8 +69,8 @@ def cells(row: Row) -> list[str]:
         "–" if difference is None or difference.adjusted is None else f"{difference.adjusted:.2g}",
         "–" if row.parameters is None else f"{row.parameters:,}",
         "–" if row.macs is None else f"{row.macs / 1e6:,.0f} M",
-        "–" if row.minutes is None else f"{row.minutes:.{1 if row.minutes >= 10 else 2}f}",
-        "–" if row.images_per_second is None else f"{row.images_per_second:.0f}",
+        "–" if seconds is None else f"{seconds / 60:.{1 if seconds >= 600 else 2}f}",
+        "–" if rate is None else f"{rate:.0f}",
     ]
 
 
@@ -97,19 +98,17 @@ def differing_cells(
 
 def _csv(result: StudyResult) -> str:
     """Return a table with a line per run: a configuration with a seed."""
-    axes = [axis.name for axis in result.study.axes]
+    axes = (axis.name for axis in result.study.axes)
+    names = ["configuration", "key", "state", *axes, "parameters", "macs", "seed"]
+    names += [field.name for field in fields(Run)]
     file = io.StringIO(newline="")
-    writer = csv.writer(file, lineterminator="\n")
-    measured = ["macro_f1", "accuracy", "best_epoch", "epochs", "seconds", "images_per_second"]
-    writer.writerow(["configuration", "key", "state", *axes, "parameters", "macs", "seed", *measured])
+    writer = csv.DictWriter(file, names, lineterminator="\n")
+    writer.writeheader()
     for row in result.rows:
-        point = [row.point.get(name, "") for name in axes]
-        known = [row.label, row.key, row.state, *point, row.parameters, row.macs]
-        for seed, run in row.runs.items():
-            values = asdict(run)
-            writer.writerow([*known, seed, *(values[name] for name in measured)])
-        if not row.runs:
-            writer.writerow([*known, *[""] * (1 + len(measured))])
+        known = {**row.point, "configuration": row.label, "key": row.key, "state": row.state}
+        known |= {"parameters": row.parameters or "", "macs": row.macs or ""}
+        runs = [{"seed": seed, **asdict(run)} for seed, run in row.runs.items()]
+        writer.writerows({**known, **run} for run in runs or [{}])
     return file.getvalue()
 
 
@@ -120,7 +119,7 @@ def _plots(folder: Path, complete: Sequence[Row]) -> list[dict[str, str]]:
             "Macro-F1 of each configuration: every seed, and the mean with its 95 % interval.",
         ),
         "costs": (
-            plot_costs,
+            _plot_costs,
             "Macro-F1 against cost. The line joins those that nothing beats at a lower cost.",
         ),
     }
@@ -164,18 +163,10 @@ def plot_scores(rows: Sequence[Row], path: str | os.PathLike[str]) -> None:
         save_figure(figure, path)
 
 
-def plot_costs(rows: Sequence[Row], path: str | os.PathLike[str]) -> None:
-    """Plot the score against training time and, where networks differ, size; join the Pareto front.
-
-    Args:
-        rows: Complete configurations.
-        path: The PNG or SVG to write.
-
-    Raises:
-        StorageError: The plot cannot be written.
-    """
+def _plot_costs(rows: Sequence[Row], path: Path) -> None:
+    """Plot the score against training time and, where networks differ, size; join the Pareto front."""
     scores = [row.score or 0.0 for row in rows]
-    costs_by_name = {"minutes per run": [row.minutes or 0.0 for row in rows]}
+    costs_by_name = {"minutes per run": [(row.mean("seconds") or 0.0) / 60 for row in rows]}
     if len({row.parameters for row in rows}) > 1:
         costs_by_name["parameters (millions)"] = [(row.parameters or 0) / 1e6 for row in rows]
     with new_figure(5.4 * len(costs_by_name), 4.4) as figure:

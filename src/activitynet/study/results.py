@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from activitynet.evaluation.stats import CONFIDENCE, Estimate
-from activitynet.study.definition import Study, Value
+from activitynet.study.axes import Value
+from activitynet.study.definition import Study
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -104,25 +105,15 @@ class Row:
     @property
     def score(self) -> float | None:
         """Mean macro-F1 over the seeds."""
-        return float(np.mean(self.scores)) if self.runs else None
+        return self.mean("macro_f1")
 
-    @property
-    def minutes(self) -> float | None:
-        """Mean minutes of a run."""
-        return float(np.mean([run.seconds for run in self.runs.values()])) / 60 if self.runs else None
-
-    @property
-    def images_per_second(self) -> float | None:
-        """Mean number of training photos per second."""
-        return float(np.mean([run.images_per_second for run in self.runs.values()])) if self.runs else None
+    def mean(self, measure: str) -> float | None:
+        """Return the mean of a field of `Run` over the seeds; `None` without any."""
+        return float(np.mean([getattr(run, measure) for run in self.runs.values()])) if self.runs else None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row as plain JSON values."""
-        means = {
-            "macro_f1": self.score,
-            "minutes": self.minutes,
-            "images_per_second": self.images_per_second,
-        }
+        means = {name: self.mean(name) for name in ("macro_f1", "seconds", "images_per_second")}
         runs = [{"seed": seed, **asdict(run)} for seed, run in self.runs.items()]
         interval = None if self.interval is None else [self.interval.low, self.interval.high]
         return {**asdict(self), **means, "interval": interval, "runs": runs}
@@ -150,11 +141,6 @@ class StudyResult:
         return [row for row in self.rows if row.state == "complete"]
 
     @property
-    def base(self) -> Row | None:
-        """The row of the base, if it has begun."""
-        return next((row for row in self.rows if row.is_base), None)
-
-    @property
     def sentences(self) -> list[str]:
         """A summary in a few sentences."""
         complete, seeds = self.complete, len(self.study.seeds)
@@ -179,7 +165,7 @@ class StudyResult:
             sentences.append(
                 f"Significantly different from the base (corrected p < 0.05): {', '.join(found)}."
             )
-        elif self.base in complete and len(complete) > 1:
+        elif len(complete) > 1 and any(row.is_base for row in complete):
             sentences.append("No configuration differs significantly from the base (corrected p < 0.05).")
         return sentences
 
@@ -210,15 +196,15 @@ def summarise(study: Study, trials: Sequence[FrozenTrial], photos: tuple[int, in
 def _row(study: Study, trial: FrozenTrial) -> Row:
     facts = trial.user_attrs
     runs = {seed: facts.get("runs", {}).get(str(seed)) for seed in study.seeds}
+    state = _STATES.get(trial.state.name, "running")
+    if state == "failed" and "error" not in facts:  # abandoned by its process, and about to be tried again
+        state = "running"
     return Row(
         key=facts["key"],
         label=facts["label"],
         point=dict(trial.params),
         is_base=facts["key"] == study.base.key,
-        # A trial that failed without an error was abandoned, and is about to be tried again.
-        state=_STATES.get(trial.state.name, "running")
-        if trial.state.name != "FAIL" or "error" in facts
-        else "running",
+        state=state,
         error=facts.get("error", ""),
         runs={seed: Run(**run) for seed, run in runs.items() if run is not None},
         parameters=facts.get("parameters"),

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from activitynet.errors import ActivityNetError, StorageError, TrainingError, clipped
 from activitynet.serialization import atomic
-from activitynet.study.definition import Configuration, Study, Value
+from activitynet.study.axes import Value
+from activitynet.study.definition import Configuration, Study
 from activitynet.training.sampler import derived_seed
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Turns finished studies into what the page on them shows: a picture, a table and the runs of each.
+"""Write the plot, the table and the runs of finished studies for the page on them.
 
     python docs/_pictures/studies.py FOLDER
 
@@ -12,14 +12,13 @@ import shutil
 from pathlib import Path
 
 from activitynet.study import StudyResult, read_study
-from activitynet.study.report import differing
-from activitynet.study.study_plots import plot_scores
+from activitynet.study.report import differing_cells, plot_scores
 
 DOCS = Path(__file__).resolve().parent.parent
 
 
 def main() -> None:
-    """Write what the page includes."""
+    """Write the files that the page includes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
@@ -35,9 +34,9 @@ def main() -> None:
 
 
 def section(result: StudyResult, picture: str) -> str:
-    """Return a study as Markdown: what differs between its configurations, and what it shows."""
+    """Return a study as Markdown: the columns that differ between its configurations, and a summary."""
     name = result.study.name
-    headings, table = differing(result.complete)
+    headings, table = differing_cells(result.complete)
     lines = [
         f"![Macro-F1 of each configuration of the study {name}; the table below has the numbers]({picture})",
         "",

@@ -23,11 +23,9 @@ from activitynet.evaluation.report import (
     write_comparison,
     write_report,
 )
-from activitynet.study.definition import read_definition
-from activitynet.study.paired import differences, mean_intervals, ranked
+from activitynet.study.definition import parse_study
 from activitynet.study.report import write_study
-from activitynet.study.results import Row, Run, StudyResult
-from activitynet.study.study_folder import StudyFolder
+from activitynet.study.results import Row, Run, StudyResult, differences, mean_intervals
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -76,15 +74,15 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "report": runs[0] / "report.html",
         "comparison": write_comparison(folder / "out", table),
         "audit": folder / "audit.html",
-        "study": write_study(StudyFolder(folder / "study"), a_study()),
+        "study": write_study(folder / "study", a_study()),
     }
 
 
 def a_study() -> StudyResult:
     """What a study of four configurations and five seeds might have come to."""
     alternatives = {name: {"drop_rate": at / 10} for at, name in enumerate(("base", NAME, "x" * 60, EVIL))}
-    fields = {"model": "test_resnet_se", "description": EVIL, "seeds": [0, 1, 2, 3, 4]}
-    study = read_definition({**fields, "axes": {"a": alternatives, "epochs": [1, 2]}}, EVIL)
+    fields = {"name": EVIL, "model": "test_resnet_se", "description": EVIL, "seeds": [0, 1, 2, 3, 4]}
+    study = parse_study({**fields, "axes": {"a": alternatives, "epochs": [1, 2]}}, what="study")
     draw = np.random.default_rng(0)
     scores = draw.random((3, 5)) / 10 + np.array([[0.5], [0.6], [0.4]])
     intervals, found = mean_intervals(scores.tolist()), differences(scores[0].tolist(), scores[1:].tolist())
@@ -100,7 +98,7 @@ def a_study() -> StudyResult:
 
     rows = [row(at, label, "complete", 5) for at, label in enumerate(list(alternatives)[:3])]
     rows += [row(3, EVIL, "failed", 0), row(4, "half", "running", 1)]
-    return StudyResult(study, tuple(rows), ranked(scores.tolist()), {"a": 0.9, NAME: 0.1}, (240, 60))
+    return StudyResult(study, tuple(rows), {"a": 0.9, NAME: 0.1}, (240, 60))
 
 
 @pytest.fixture(scope="module")

@@ -101,37 +101,20 @@ def finish(processes: Sequence[subprocess.Popen[str]], code: int = 0) -> list[st
 PLAIN = "import sys; from activitynet.cli.main import run; sys.exit(run(sys.argv[1:]))"
 
 
-def record(run: Path, url: str | None = None) -> list[tuple[Any, ...]]:
-    """Return every trial that Optuna knows of, but for when it was and who did it."""
+def trials(run: Path) -> list[Any]:
+    """Return every trial in Optuna's record, those that a killed process has left among them."""
     import optuna
 
-    from activitynet.study.storage import open_storage
-
-    storage = open_storage(run, url)
-    (study,) = storage.get_all_studies()
-    volatile = {"seconds", "images_per_second"}
-    trials = storage.get_all_trials(study._study_id)
-    assert all(isinstance(trial, optuna.trial.FrozenTrial) for trial in trials)
-    return [
-        (
-            trial.number,
-            trial.state.name,
-            trial.params,
-            trial.values,
-            {
-                seed: {name: value for name, value in facts.items() if name not in volatile}
-                for seed, facts in trial.user_attrs.get("runs", {}).items()
-            },
-        )
-        for trial in trials
-    ]
+    journal = optuna.storages.journal.JournalFileBackend(str(run / "journal.log"))
+    study = optuna.load_study(study_name="small", storage=optuna.storages.JournalStorage(journal))
+    return study.get_trials()
 
 
 def table(run: Path) -> list[dict[str, Any]]:
     """Return the rows of a study's result, but for how long they took."""
     rows = json.loads((run / "study.json").read_text("utf-8"))["rows"]
     for row in rows:
-        for name in ("minutes", "images_per_second"):
+        for name in ("seconds", "images_per_second"):
             del row[name]
         for one in row["runs"]:
             del one["seconds"], one["images_per_second"]

@@ -9,6 +9,7 @@ import pytest
 from activitynet.data.dataset import Photo, PhotoData
 from activitynet.errors import TrainingError
 from activitynet.study import Study, Subset, list_studies, load_study
+from activitynet.study.definition import parse_study
 
 HEAD = 'model = "test_resnet_se"\n'
 AXES = '[axes]\n"optimizer.lr" = [1e-3, 2e-3]\n'
@@ -29,7 +30,7 @@ def test_a_study_that_comes_along_is_valid_and_described(name: str) -> None:
     assert len(set(keys)) == len(keys) > 4
     labels = [study.label(point) for point in study.grid()]
     assert len(set(labels)) == len(labels)
-    assert Study.from_dict(json.loads(json.dumps(study.to_dict()))) == study
+    assert parse_study(json.loads(json.dumps(study.to_dict())), what="it") == study
 
 
 def test_all_seven_come_along() -> None:
@@ -42,41 +43,56 @@ def test_all_seven_come_along() -> None:
     ("text", "said"),
     [
         ("not TOML at all", "not TOML"),
-        (AXES, "'model' is missing"),
-        (HEAD, "'axes'"),
+        (AXES, "lacks its field 'model'"),
+        (HEAD, "lacks its field 'axes'"),
+        (HEAD + "axes = {}\n", "'axes' must be a list of length"),
         (HEAD + "epoch = 3\n" + AXES, "Did you mean 'epochs'?"),
-        (HEAD + "epochs = -1\n" + AXES, "'epochs' is -1"),
+        (HEAD + "epochs = -1\n" + AXES, "'epochs'"),
+        (HEAD + "settings = 3\n" + AXES, "'settings' must be a table"),
         (HEAD + "seeds = []\n" + AXES, "'seeds'"),
-        (HEAD + "seeds = [1, 1]\n" + AXES, "'seeds' names a seed twice"),
-        (HEAD + "image_size = 3\n" + AXES, "'image_size' is 3"),
+        (HEAD + "seeds = [1, 1]\n" + AXES, "'seeds' has an entry twice"),
+        (HEAD + "seeds = [1, -1]\n" + AXES, "'seeds[1]'"),
+        (HEAD + "image_size = 3\n" + AXES, "'image_size' must be a whole number from 8 to 4096"),
+        (HEAD + "recipe = 3\n" + AXES, "'recipe' must be a name"),
         (HEAD + 'recipe = "qiuck"\n' + AXES, "Did you mean 'quick'?"),
         (HEAD + 'sampler = "gird"\n' + AXES, "Did you mean 'grid'?"),
-        (HEAD + 'pruner = "mean"\n' + AXES, "'pruner' is 'mean'"),
+        (HEAD + 'pruner = "mean"\n' + AXES, "'pruner' must be one of"),
         (HEAD + 'sampler = "tpe"\n' + AXES, "'budget' is missing"),
-        (HEAD + "[budget]\ntrials = 0\n" + AXES, "'budget.trials' is 0"),
-        (HEAD + "[budget]\nhours = 1\n" + AXES, "'hours'"),
-        (HEAD + "[data]\nphotos_per_class = 1.5\n" + AXES, "'data.photos_per_class' is 1.5"),
+        (HEAD + "[budget]\ntrials = 0\n" + AXES, "'budget.trials' must be"),
+        (HEAD + "[budget]\nhours = 1\n" + AXES, "no field 'budget.hours'"),
+        (HEAD + "[data]\nphotos_per_class = 1.5\n" + AXES, "'data.photos_per_class' must be a whole number"),
         (HEAD + "[settings]\noptimizer.lrr = 1.0\n" + AXES, "Did you mean 'optimizer.lr'?"),
         (HEAD + '[axes]\n"optimizer.lrr" = [1]\n', "axis 'optimizer.lrr': there is no field"),
-        (HEAD + '[axes]\n"optimizer.lr" = []\n', "axis 'optimizer.lr': it is empty"),
-        (HEAD + '[axes]\n"optimizer.lr" = ["fast"]\n', "axis 'optimizer.lr': recipe field 'optimizer.lr'"),
-        (HEAD + '[axes]\n"optimizer.lr" = [1, 1.0]\n', "twice"),
-        (HEAD + '[axes]\n"optimizer.lr" = 1\n', "axis 'optimizer.lr': it is 1"),
+        (
+            HEAD + '[axes]\n"optimizer.lr" = []\n',
+            "axis 'optimizer.lr': field 'values' must be a list of length",
+        ),
+        (HEAD + '[axes]\n"optimizer.lr" = ["fast"]\n', "axis 'optimizer.lr'"),
+        (HEAD + '[axes]\n"optimizer.lr" = [1, 1.0]\n', "axis 'optimizer.lr': a value is there twice"),
+        (HEAD + '[axes]\n"optimizer.lr" = 1\n', "axis 'optimizer.lr' must be a list, a range or a table"),
+        (HEAD + "[axes]\ndrop_rate = [1979-05-27]\n", "no field takes the value"),
+        (HEAD + '[axes]\n"optimizer.lr" = [1e-3]\noptimizer.lr = [2e-3]\n', "'axes' has an entry twice"),
         (HEAD + "[axes]\ndrop_rate = {low = 0.0, high = 0.5}\n", "axis 'drop_rate': a grid"),
-        (HEAD + "[axes]\ndrop_rate = {low = 0.5, high = 0.0, step = 0.1}\n", "'low' has to be less"),
+        (HEAD + "[axes]\ndrop_rate = {low = 0.5, high = 0.0, step = 0.1}\n", "'low' must be less"),
         (HEAD + "[axes]\ndrop_rate = {low = 0.0, high = 0.5, steps = 0.1}\n", "Did you mean 'step'?"),
         (HEAD + "[axes]\ndrop_rate = {low = 0.0, step = 0.1}\n", "a range needs 'high'"),
-        (HEAD + "[axes]\ndrop_rate = {low = 0.0, high = 2.0, step = 1.0}\n", "'drop_rate' is 2.0"),
+        (HEAD + "[axes]\ndrop_rate = {low = 0.0, high = 2.0, step = 1.0}\n", "'drop_rate'"),
         (HEAD + "[axes]\ndrop_rate = {low = 0.1, high = 0.5, step = 0.1, log = true}\n", "no step"),
+        (HEAD + "[axes]\ndrop_rate = {low = 0.0, high = 0.5, log = true}\n", "above 0 on a logarithmic"),
+        (HEAD + "[axes]\ndrop_rate = {low = 0.0, high = 0.5, step = 1e-9}\n", "'step' must divide"),
+        (
+            HEAD + "[axes]\ndrop_rate = {low = 0.0, high = 0.5, step = 5e-4}\nepochs = [1, 2]\n",
+            "a grid of 2002",
+        ),
         (
             HEAD + "[axes.a]\nb = {drop_rat = 0.1}\n",
-            "axis 'a': alternative 'b': there is no field",
+            "axis 'a', alternative 'b': there is no field 'drop_rat'. Did you mean 'drop_rate'?",
         ),
-        (HEAD + "[axes.a]\nb = {drop_rate = 0.1}\nc = 3\n", "alternative 'c' has to be a table"),
+        (HEAD + "[axes.a]\nb = {drop_rate = 0.1}\nc = 3\n", "'alternatives.c' must be a table"),
         (HEAD + '[axes]\nmodel = ["test_resnet_se", "resnet18_es"]\n', "Did you mean 'resnet18_se'?"),
         (HEAD + '[axes]\nmodel_args.act = ["mish", "mush"]\n', "unknown activation 'mush'"),
         (HEAD + '[axes]\nmodel_args.gate = ["mish"]\n', "gate"),
-        (HEAD + "[axes]\naugment.flip = [0.5, 1.5]\n", "flip must lie from 0 to 1"),
+        (HEAD + "[axes]\naugment.flip = [0.5, 1.5]\n", "axis 'augment.flip'"),
     ],
 )
 def test_what_cannot_be_is_one_line_that_names_the_field(tmp_path: Path, text: str, said: str) -> None:
@@ -117,6 +133,19 @@ def test_a_point_changes_its_fields_and_no_other(tmp_path: Path) -> None:
     assert (same.epochs, same.loss.smoothing) == (7, 0.0)
 
 
+def test_a_range_holds_whole_numbers_only_where_its_field_does(tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    text = HEAD + 'sampler = "random"\nbudget.trials = 3\n[axes]\n'
+    study = read(
+        tmp_path, text + "image_size = {low = 32, high = 64}\naugment.rotation = {low = 0, high = 30}\n"
+    )
+    kinds = [type(axis.distribution()).__name__ for axis in study.axes]
+    assert kinds == ["IntDistribution", "FloatDistribution"]
+    uneven = read(tmp_path, HEAD + "[axes]\nepochs = {low = 2, high = 9, step = 3}\n").axes[0]
+    assert uneven.points == (2, 5, 8)
+    assert uneven.distribution().high == 8
+
+
 def test_the_key_tells_configurations_apart_and_nothing_else(tmp_path: Path) -> None:
     base = read(tmp_path, HEAD + AXES).base
     assert base.changed({"optimizer.lr": base.recipe.optimizer.lr}).key == base.key
@@ -139,13 +168,13 @@ def test_settings_change_the_file(tmp_path: Path) -> None:
 def test_a_subset_is_fixed_by_its_seed_and_grows() -> None:
     photos = tuple(Photo(Path(f"{label}-{at}.jpg"), label) for label in range(3) for at in range(10 + label))
     data = PhotoData(("a", "b", "c"), photos, photos[:9])
-    small, large = Subset(2, 1).of(data), Subset(5).of(data)
+    small, large = Subset(2, 1).select(data), Subset(5).select(data)
     assert Counter(photo.label for photo in small.train) == {0: 2, 1: 2, 2: 2}
     assert set(small.train) < set(large.train)
     assert len(small.val) == 1
     assert large.val == data.val
-    assert Subset(2).of(data).train == small.train
-    assert Subset(2, seed=1).of(data).train != small.train
+    assert Subset(2).select(data).train == small.train
+    assert Subset(2, seed=1).select(data).train != small.train
 
 
 def test_the_file_that_the_guide_shows_is_valid(tmp_path: Path) -> None:

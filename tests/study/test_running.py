@@ -10,10 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from activitynet.cli.main import run as run_command
+from activitynet.data.dataset import PhotoData
 from activitynet.errors import ActivityNetError, TrainingError
-from activitynet.study import StudyResult, read_study, run_study
+from activitynet.study import Study, StudyResult, read_study, run_study
+from activitynet.study.definition import parse_study
+from activitynet.study.running import PruneCallback, PrunedError, StudyFolder, train_claim
+from activitynet.study.trials import Trials
+from activitynet.training import Event, FitResult, Recipe, RunFolder
 
 pytest.importorskip("optuna")
 
@@ -67,7 +73,7 @@ def test_what_it_writes_says_what_was_done(finished: tuple[Path, StudyResult]) -
     assert "Lower the learning rate" in result.rows[1].error
     page = (run / "study.html").read_text("utf-8")
     assert "plain" in page
-    assert "Score against minutes a run" in (run / "plots" / "costs.svg").read_text("utf-8")
+    assert "Score against minutes per run" in (run / "plots" / "costs.svg").read_text("utf-8")
 
 
 def test_the_report_alone_is_the_same_and_trains_nothing(
@@ -76,7 +82,7 @@ def test_the_report_alone_is_the_same_and_trains_nothing(
     run, result = finished
     page = (run / "study.html").read_bytes()
     (run / "study.html").unlink()
-    monkeypatch.delattr("activitynet.learner.Learner.fit")
+    monkeypatch.delattr("activitynet.study.running.Classifier")
     assert read_study(run) == result
     assert (run / "study.html").read_bytes() == page
 
@@ -91,9 +97,9 @@ def test_it_goes_on_as_itself_only(
         run_study(study, sample_data, settings={"seeds": [3]}, **options)
     with pytest.raises(TrainingError, match="the photos are not the same"):
         run_study(study, _other(sample_data, tmp_path), **options)
-    other = {"run": tmp_path / "run", "workers": 0, "progress": False, "storage": str(run / "journal.log")}
-    with pytest.raises(TrainingError, match="another study 'small'"):
-        run_study(study, sample_data, settings={"seeds": [4]}, **other)
+    (place,) = run.glob("runs/plain-*/seed-3")
+    with pytest.raises(TrainingError, match="does not hold a study"):
+        run_study(study, sample_data, **{**options, "run": place})
 
 
 def _with_budget(result: StudyResult) -> StudyResult:
@@ -116,7 +122,7 @@ def _other(data: Path, place: Path) -> Path:
         (["study", "loss", "--run", "x"], "DATA"),
         (["study", "lss", "photos", "--run", "x"], "Did you mean 'loss'?"),
         (["study", "loss", "nowhere", "--run", "x"], "nowhere"),
-        (["study", "loss", "photos", "--run", "x", "--set", "sampler=gird"], "'sampler' is 'gird'"),
+        (["study", "loss", "photos", "--run", "x", "--set", "sampler=gird"], "'sampler' must be one of"),
         (["study", "--report", "--run", "x"], "holds no study"),
     ],
 )
@@ -154,3 +160,80 @@ def test_a_launcher_of_distributed_training_is_refused(
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ActivityNetError, match="once for each device"):
         run_study(study, sample_data, run=tmp_path / "run")
+
+
+EPOCHS = 9
+
+
+class PretendClassifier:
+    """Goes through the epochs of a run without training."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        self.model = torch.nn.Linear(2, 2)
+
+    def fit(self, photos: PhotoData, *, recipe: Recipe, callbacks: Any, **_: Any) -> FitResult:
+        history = [
+            {"epoch": epoch, "macro_f1": score, "accuracy": score}
+            for epoch, score in enumerate(scores(recipe))
+        ]
+        for row in history:
+            for callback in callbacks:
+                tell(callback, row["epoch"], row["macro_f1"])
+        timing = {"seconds": 1.0, "validation_seconds": 1.0, "images_per_second": 9.0}
+        timings = [{"epoch": epoch, **timing} for epoch in range(EPOCHS + 1)]
+        return FitResult(tuple(history), tuple(timings), EPOCHS, None)
+
+    def macs(self) -> float:
+        return 4.0
+
+
+def scores(recipe: Recipe) -> list[float]:
+    return [0.05 + (epoch / 20 if recipe.optimizer.lr > 1e-6 else 0.0) for epoch in range(EPOCHS + 1)]
+
+
+def tell(callback: Any, epoch: int, score: float, kind: Any = "epoch") -> None:
+    callback(Event(kind, epoch=epoch, epochs=EPOCHS, step=epoch, steps=EPOCHS, scores={"macro_f1": score}))
+
+
+def a_pruned_study(pruner: str) -> Study:
+    axes = {"optimizer.lr": [4e-3, 5e-3, 6e-3, 1e-12]}  # the base comes before them
+    fields = {"name": "small", "model": "test_resnet_se", "seeds": [0, 1]}
+    return parse_study({**fields, "pruner": pruner, "axes": axes}, what="study")
+
+
+@pytest.mark.parametrize(
+    ("pruner", "last"), [("none", "COMPLETE"), ("median", "PRUNED"), ("halving", "PRUNED")]
+)
+def test_a_configuration_that_is_worse_at_first_ends_early(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pruner: str, last: str
+) -> None:
+    monkeypatch.setattr("activitynet.study.running.Classifier", PretendClassifier)
+    study = a_pruned_study(pruner)
+    trials = Trials(study, tmp_path)
+    while (claim := trials.claim()) is not None:
+        train_claim(study, claim, PhotoData((), (), ()), StudyFolder(tmp_path), {})
+        claim.release()
+    assert [trial.state.name for trial in trials.all()] == ["COMPLETE"] * 4 + [last]
+    assert len(trials.all()[-1].user_attrs.get("runs", {})) == (2 if last == "COMPLETE" else 0)
+    assert trials.all()[0].value == pytest.approx(0.5)
+
+
+def test_epochs_that_were_saved_and_not_reported_are_reported_when_a_run_resumes(tmp_path: Path) -> None:
+    trials = Trials(a_pruned_study("median"), tmp_path)
+    for number in range(5):
+        claim = trials.claim()
+        assert claim is not None
+        run = RunFolder(tmp_path / str(number))
+        found = scores(claim.configuration.recipe)
+        run.write_metrics([{"epoch": epoch, "macro_f1": score} for epoch, score in enumerate(found[:4])])
+        callback = PruneCallback(claim, run)
+        if number < 4:
+            tell(callback, 1, found[1])
+            tell(callback, 3, 0.0, "start")  # its process was killed before it reported epochs 2 and 3
+            reported = trials.all()[number].intermediate_values
+            assert reported == pytest.approx({epoch: found[epoch] for epoch in (1, 2, 3)})
+            claim.finish("COMPLETE", found[3])
+        else:
+            with pytest.raises(PrunedError):
+                tell(callback, 3, 0.0, "start")
+        claim.release()

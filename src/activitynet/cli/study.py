@@ -1,4 +1,4 @@
-"""`activitynet study`: recipes compared over seeds."""
+"""`activitynet study`: compare configurations over seeds."""
 
 from __future__ import annotations
 
@@ -33,17 +33,8 @@ def study(
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="The study's folder. The same command goes on with what is there; started twice, it shares "
-            "the work.",
+            help="The study's folder. The same command resumes it; several processes share the work.",
             show_default=False,
-        ),
-    ] = None,
-    storage: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL|FILE",
-            help="Optuna's record: an SQLAlchemy URL, for hosts that share no folder, or a journal file.",
-            show_default="in --run",
         ),
     ] = None,
     settings: Annotated[
@@ -51,8 +42,7 @@ def study(
         typer.Option(
             "--set",
             metavar="FIELD=VALUE",
-            help="Change a field of the study's file (epochs=3, data.photos_per_class=20); as often as you "
-            "like.",
+            help="Change a field of the study's file (epochs=3, data.photos_per_class=20); may be repeated.",
             show_default=False,
         ),
     ] = None,
@@ -62,15 +52,15 @@ def study(
     cache: options.Cache = None,
     cache_gb: options.CacheGb = 20.0,
     report: Annotated[
-        bool, typer.Option("--report", help="Train nothing: write the page of what is there.")
+        bool, typer.Option("--report", help="Write the report of the results so far, and train nothing.")
     ] = False,
     list_them: Annotated[
-        bool, typer.Option("--list", help="List the studies that come along; with STUDY, print its file.")
+        bool, typer.Option("--list", help="List the included studies; with STUDY, print its file.")
     ] = False,
     no_progress: options.NoProgress = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Compare recipes: train each with every seed, say which differ, and write a page."""
+    """Compare configurations: train each with every seed, test which differ, and write a report."""
     if list_them:
         _list(study, as_json=as_json)
         return
@@ -80,17 +70,16 @@ def study(
     from activitynet.training.signals import Interrupted  # noqa: PLC0415
 
     if report:
-        result = read_study(run, storage=storage)
+        result = read_study(run)
     elif study is None or data is None:
         missing = "STUDY" if study is None else "DATA"
-        raise typer.BadParameter("it is missing; --list names studies.", param_hint=missing)
+        raise typer.BadParameter("it is missing; --list prints the included studies.", param_hint=missing)
     else:
         try:
             result = run_study(
                 study,
                 data,
                 run=run,
-                storage=storage,
                 settings=options.read_settings(settings),
                 workers=workers,
                 skip_bad=skip_bad,
@@ -110,16 +99,15 @@ def study(
 
 
 def _list(study: str | None, *, as_json: bool) -> None:
-    from activitynet.study import list_studies, load_study  # noqa: PLC0415  --help needs no torch
-    from activitynet.study.study_files import read_study_text  # noqa: PLC0415
+    from activitynet.study.definition import STUDY_FILES, load_study  # noqa: PLC0415  --help needs no torch
 
     if study is not None:
         if as_json:
             print_json(load_study(study).to_dict())
         else:
-            print(read_study_text(study), end="")
+            print(STUDY_FILES.read_text(study), end="")
         return
-    described = {name: load_study(name).description for name in list_studies()}
+    described = {name: load_study(name).description for name in STUDY_FILES.names()}
     if as_json:
         print_json([{"name": name, "description": text} for name, text in described.items()])
         return
@@ -131,9 +119,9 @@ def _list(study: str | None, *, as_json: bool) -> None:
 
 
 def _print(result: StudyResult) -> None:
-    from activitynet.study.report import differing  # noqa: PLC0415  --help needs no torch
+    from activitynet.study.report import differing_cells  # noqa: PLC0415  --help needs no torch
 
-    headings, table = differing(result.rows, but=("MACs", "img/s"))  # which would leave labels no room
+    headings, table = differing_cells(result.rows, exclude=("MACs", "img/s"))  # too wide with them
     widths = [max(map(len, column)) for column in zip(headings, *table, strict=True)]
     printer = RowPrinter(
         Column("configuration", ratio=1, overflow="fold", min_width=16),

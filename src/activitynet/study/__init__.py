@@ -1,9 +1,8 @@
-"""Studies: recipes compared over seeds, in runs that several processes share and that survive a kill."""
+"""Studies: configurations compared over seeds, in runs that several processes share and that resume."""
 
-from activitynet.study.definition import Budget, Study, Subset
+from activitynet.study.definition import Budget, Study, Subset, list_studies, load_study
 from activitynet.study.results import StudyResult
 from activitynet.study.running import read_study, run_study
-from activitynet.study.study_files import list_studies, load_study
 
 __all__ = [
     "Budget",

@@ -1,237 +1,158 @@
-"""What a study varies: lists of values, named alternatives, and ranges of numbers."""
+"""What a study varies: lists of values, ranges of numbers, and named alternatives."""
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
-from activitynet.errors import ActivityNetError, TrainingError, clipped, did_you_mean, shown
-from activitynet.serialization.records import is_number
-from activitynet.study.configuration import Configuration
-from activitynet.training.recipe import flat
+from msgspec import Meta
+
+from activitynet.errors import TrainingError, shown
+from activitynet.serialization.records import check_record, read_record
+from activitynet.training.recipe import Recipe, flat
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 Value: TypeAlias = "str | int | float | bool"
-"""A point on an axis, as Optuna keeps it."""
+"""A point on an axis, as Optuna records it."""
 
-_MOST = 10_000  # points of an axis; more is a slip of the pen
-_RANGE = ("low", "high", "log", "step")
+Name = Annotated[str, Meta(min_length=1, description="a name")]
 
-
-@dataclass(frozen=True)
-class Choices:
-    """Values, or named alternatives that change several fields at once.
-
-    Attributes:
-        name: The field, or what the alternatives are called.
-        changes: By the name or value of each, what it changes.
-    """
-
-    name: str
-    changes: Mapping[Value, Mapping[str, Any]]
-
-    @property
-    def values(self) -> tuple[Value, ...]:
-        """All points of the axis."""
-        return tuple(self.changes)
-
-    @property
-    def is_named(self) -> bool:
-        """Whether the points are alternatives with names, and not values of the field that the axis names."""
-        return any(set(changes) != {self.name} for changes in self.changes.values())
-
-    def change(self, value: Value) -> Mapping[str, Any]:
-        """Return what fields become at a point."""
-        return self.changes[value]
-
-    def distribution(self) -> BaseDistribution:
-        """Return the axis as Optuna knows it."""
-        from optuna.distributions import CategoricalDistribution  # noqa: PLC0415  an extra
-
-        return CategoricalDistribution(self.values)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the axis as plain JSON values."""
-        choices = [{"value": value, "changes": dict(changes)} for value, changes in self.changes.items()]
-        return {"name": self.name, "choices": choices}
+_MAX_POINTS = 1000
 
 
 @dataclass(frozen=True)
-class Range:
-    """Numbers from one to another.
+class Axis:
+    """What a study varies: a list of values, a range of numbers, or named alternatives.
 
     Attributes:
-        name: The field.
-        low: The least.
-        high: The greatest.
-        log: Draw their logarithm evenly.
-        step: Their distance; `None` for any number between.
-        whole: Whole numbers only.
+        name: The field that takes the values, or any name for alternatives.
+        values: The values of a list.
+        alternatives: For each name, the fields that it changes.
+        low: The smallest number of a range.
+        high: The largest.
+        log: Draw from the range on a logarithmic scale.
+        step: Distance between the points of the range; `None` for any number in between.
+
+    Raises:
+        TrainingError: A field has a wrong type or range, or the fields contradict each other.
     """
 
-    name: str
-    low: float
-    high: float
-    log: bool
-    step: float | None
-    whole: bool
+    name: Name
+    values: Annotated[tuple[Any, ...], Meta(min_length=1, max_length=_MAX_POINTS)] | None = None
+    alternatives: Mapping[str, Mapping[str, Any]] | None = None
+    low: int | float | None = None
+    high: int | float | None = None
+    log: bool = False
+    step: int | float | None = None
 
-    @property
-    def values(self) -> tuple[Value, ...] | None:
-        """All points of the axis; `None` when they cannot be counted."""
-        if self.step is None:
-            return None
+    def __post_init__(self) -> None:
+        check_record(self, TrainingError)
+        listed = self.values if self.values is not None else self.alternatives
+        if listed is None:
+            self._check_range()
+        elif (self.values is not None and self.alternatives is not None) or self.low is not self.high:
+            raise TrainingError("give either values, or a range, or alternatives.")
+        elif len(self._changes) < len(listed):
+            raise TrainingError("a value is there twice (1, 1.0 and true are the same); keep one of them.")
+
+    def _check_range(self) -> None:
+        low, high, step = self.low, self.high, self.step
+        if low is None or high is None:
+            raise TrainingError(f"a range needs {'low' if low is None else 'high'!r}.")
+        if low >= high:
+            raise TrainingError(f"'low' must be less than 'high', got {low} and {high}.")
+        if self.log and low <= 0:
+            raise TrainingError(f"'low' must be above 0 on a logarithmic scale, got {low}.")
+        if step is not None and self.log:
+            raise TrainingError("a logarithmic range takes no step.")
+        if step is not None and not (0 < step <= high - low and (high - low) / step <= _MAX_POINTS):
+            raise TrainingError(f"'step' must divide the range into 1 to {_MAX_POINTS} parts, got {step}.")
+
+    @functools.cached_property
+    def _changes(self) -> Mapping[Value, Mapping[str, Any]]:
+        """The fields that each point changes; empty for a range without steps."""
+        if self.alternatives is not None:
+            return dict(self.alternatives.items())
+        if self.values is not None:
+            return {_label(value): {self.name: value} for value in self.values}
+        if self.step is None or self.low is None or self.high is None:
+            return {}
         count = math.floor((self.high - self.low) / self.step + 1e-9) + 1
-        points = [self.low + self.step * at for at in range(count)]
-        return tuple(round(point) if self.whole else round(point, 12) for point in points)
+        points = [self.low + self.step * index for index in range(count)]
+        return {point: {self.name: point} for point in (round(point, 12) for point in points)}
 
-    def change(self, value: Value) -> Mapping[str, Any]:
-        """Return what fields become at a point."""
-        return {self.name: value}
+    @property
+    def points(self) -> tuple[Value, ...]:
+        """All points of the axis; empty for a range without steps."""
+        return tuple(self._changes)
+
+    def change(self, point: Value) -> Mapping[str, Any]:
+        """Return the fields that a point changes, with their values."""
+        return self._changes.get(point, {self.name: point})
 
     def distribution(self) -> BaseDistribution:
-        """Return the axis as Optuna knows it."""
-        from optuna.distributions import FloatDistribution, IntDistribution  # noqa: PLC0415  an extra
+        """Return the axis as a distribution of Optuna."""
+        from optuna import distributions  # noqa: PLC0415  an extra
 
-        if self.whole:
-            return IntDistribution(int(self.low), int(self.high), log=self.log, step=int(self.step or 1))
-        # What is left over at the end of a range in steps is no point of it.
-        high = self.values[-1] if self.values else self.high
-        return FloatDistribution(self.low, float(high), log=self.log, step=self.step)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the axis as plain JSON values."""
-        return asdict(self)
+        if self.low is None or self.high is None:
+            return distributions.CategoricalDistribution(self.points)
+        high = self.points[-1] if self.points else self.high  # the rest beyond the last step is left out
+        if all(isinstance(number, int) for number in (self.low, high, self.step or 1)):
+            return distributions.IntDistribution(self.low, high, log=self.log, step=self.step or 1)
+        return distributions.FloatDistribution(self.low, high, log=self.log, step=self.step)
 
 
-Axis: TypeAlias = "Choices | Range"
-
-
-def axis_from_dict(value: Mapping[str, Any]) -> Axis:
-    """Make an axis from what its ``to_dict`` returned."""
-    if "choices" not in value:
-        return Range(**value)
-    return Choices(value["name"], {choice["value"]: choice["changes"] for choice in value["choices"]})
-
-
-def read_axes(value: Any, base: Configuration, *, grid: bool) -> tuple[Axis, ...]:
-    """Read the ``[axes]`` of a study file, and try every value on the base.
+def read_axes(axes: Mapping[str, Any], recipe: Recipe) -> list[Axis]:
+    """Read the ``axes`` of a study's file.
 
     Args:
-        value: The table, as TOML gives it.
-        base: What is varied.
-        grid: Every axis must have countably many points.
+        axes: The table. To TOML, ``optimizer.lr = …`` without quotes is a table within it.
+        recipe: The recipe that is varied.
 
     Raises:
         TrainingError: Naming the axis, and what is wrong with it.
     """
-    if not isinstance(value, Mapping) or not value:
-        raise TrainingError("'axes' has to be a table with an axis or more: what the study varies.")
-    axes = []
-    for name, spec in _flattened(value, base):
-        try:
-            axis = _axis(name, spec, base)
-            if grid and axis.values is None:
-                raise TrainingError(
-                    "a grid goes through lists, and this range has no end of points: give it a step, or a "
-                    'list, or take sampler = "random".'
-                )
-            _try_out(axis, base)
-        except ActivityNetError as error:
-            raise TrainingError(f"axis {shown(name)}: {error}") from error
-        axes.append(axis)
-    return tuple(axes)
-
-
-def _flattened(value: Mapping[str, Any], base: Configuration) -> list[tuple[str, Any]]:
-    """Return axes by name; ``optimizer.lr = …`` without quotes is a table within a table to TOML."""
-    tables = {name for name, field in base.recipe.to_dict().items() if isinstance(field, Mapping)}
-    found: list[tuple[str, Any]] = []
-    for name, spec in value.items():
-        if name in {*tables, "model_args"} and isinstance(spec, Mapping) and not set(spec) <= set(_RANGE):
-            found += [(f"{name}.{inner}", inner_spec) for inner, inner_spec in spec.items()]
+    found: list[Axis] = []
+    tables = {"model_args", *(name for name, value in recipe.to_dict().items() if isinstance(value, Mapping))}
+    for name, spec in axes.items():
+        if name in tables and isinstance(spec, Mapping):
+            for inner, inner_spec in spec.items():
+                found.append(_axis(f"{name}.{inner}", inner_spec, recipe))
         else:
-            found.append((name, spec))
+            found.append(_axis(name, spec, recipe))
     return found
 
 
-def _axis(name: str, spec: Any, base: Configuration) -> Axis:
+def _axis(name: str, spec: Any, recipe: Recipe) -> Axis:
     if isinstance(spec, list):
-        return Choices(name, _named([(_label(item), {name: item}) for item in spec]))
-    if not isinstance(spec, Mapping):
-        raise TrainingError(f"it is {shown(spec)}; it has to be a list, a range or a table of alternatives.")
-    if any(isinstance(item, Mapping) for item in spec.values()):
-        for alternative, changes in spec.items():
-            if not isinstance(changes, Mapping):
-                raise TrainingError(
-                    f"alternative {shown(alternative)} has to be a table of fields and values."
-                )
-        return Choices(name, _named([(key, dict(flat(changes))) for key, changes in spec.items()]))
-    return _range(name, spec, base)
+        fields: dict[str, Any] = {"values": spec}
+    elif not isinstance(spec, Mapping):
+        raise TrainingError(
+            f"axis {shown(name)} must be a list, a range or a table of alternatives, got {shown(spec)}."
+        )
+    elif any(isinstance(item, Mapping) for item in spec.values()):
+        changes = {key: dict(flat(item)) if isinstance(item, Mapping) else item for key, item in spec.items()}
+        fields = {"alternatives": changes}
+    else:
+        fields = dict(spec)
+        if isinstance(
+            dict(flat(recipe.to_dict())).get(name), float
+        ):  # not only whole numbers between 0 and 1
+            fields = {key: float(item) if type(item) is int else item for key, item in spec.items()}
+    return read_record({**fields, "name": name}, Axis, what=f"axis {shown(name)}", error=TrainingError)
 
 
-def _named(choices: list[tuple[Value, dict[str, Any]]]) -> dict[Value, dict[str, Any]]:
-    if not choices:
-        raise TrainingError("it is empty; give it a value or more.")
-    if len(choices) > _MOST:
-        raise TrainingError(f"it has {len(choices)} values; {_MOST} is the most.")
-    named: dict[Value, dict[str, Any]] = {}
-    for label, changes in choices:
-        if label in named:  # 1, 1.0 and true are one to Python, and to Optuna
-            raise TrainingError(f"it names {shown(label)} twice; keep one of them.")
-        named[label] = changes
-    return named
-
-
-def _label(item: Any) -> Value:
-    if isinstance(item, str | int | float | bool):
-        return item
+def _label(value: Any) -> Value:
+    """Return a value as Optuna records it: anything but text, a number or a truth value as JSON."""
+    if isinstance(value, str | int | float | bool):
+        return value
     try:
-        return json.dumps(item)
-    except TypeError as error:  # a date, for one
-        raise TrainingError(f"it has the value {shown(item)}, which no field takes.") from error
-
-
-def _range(name: str, spec: Mapping[str, Any], base: Configuration) -> Range:
-    for key in spec:
-        if key not in _RANGE:
-            raise TrainingError(
-                f"a range has no field {shown(key)}.{did_you_mean(key, _RANGE)} It has low, high and, if you "
-                "like, step or log; alternatives are tables."
-            )
-    for key in ("low", "high"):
-        if key not in spec:
-            raise TrainingError(f"a range needs {key!r}.")
-    low, high, step, log = spec["low"], spec["high"], spec.get("step"), spec.get("log", False)
-    for key, number in (("low", low), ("high", high), *([("step", step)] if step is not None else [])):
-        if not is_number(number):
-            raise TrainingError(f"{key!r} is {shown(number)}; it has to be a number.")
-    if not isinstance(log, bool):
-        raise TrainingError(f"'log' is {shown(log)}; it has to be true or false.")
-    if low >= high:
-        raise TrainingError(f"the range goes from {low} to {high}; 'low' has to be less than 'high'.")
-    if step is not None and (log or not 0 < step <= high - low or (high - low) / step > _MOST):
-        why = "a logarithmic range takes no step" if log else f"'step' is {step}, which does not fit into it"
-        raise TrainingError(f"{why}.")
-    if log and low <= 0:
-        raise TrainingError(f"'low' is {low}; a logarithmic range begins above 0.")
-    # Where the field takes whole numbers only, so does its range.
-    whole = all(type(number) is int for number in (low, high, *([] if step is None else [step])))
-    current = dict(flat({"image_size": base.image_size or 0, **base.recipe.to_dict()})).get(name)
-    return Range(name, low, high, log, step, whole and type(current) is int)
-
-
-def _try_out(axis: Axis, base: Configuration) -> None:
-    ends = (axis.low, axis.high) if isinstance(axis, Range) else axis.values
-    for value in ends:
-        end = int(value) if isinstance(axis, Range) and axis.whole else value
-        try:
-            base.changed(axis.change(end))
-        except ActivityNetError as error:
-            where = f"alternative {shown(value)}: " if isinstance(axis, Choices) and axis.is_named else ""
-            raise TrainingError(f"{where}{clipped(error)}") from error
+        return json.dumps(value)
+    except TypeError as error:  # such as a date
+        raise TrainingError(f"no field takes the value {shown(value)}.") from error

@@ -1,27 +1,34 @@
-"""A study as one page that loads nothing from elsewhere, as JSON, and as a table of its runs."""
+"""The report of a study: a page that loads nothing from elsewhere, JSON, a table of runs, and plots."""
 
 from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
+from functools import partial
 from pathlib import Path
 
+import numpy as np
+
+from activitynet.evaluation.plots import BLUE, GREEN, GREY, ORANGE, new_figure, one_line, save_figure
 from activitynet.evaluation.report import draw
 from activitynet.pages import readable, write_page
 from activitynet.serialization import atomic
-from activitynet.study.paired import Difference
-from activitynet.study.results import Row, StudyResult
-from activitynet.study.study_folder import StudyFolder
-from activitynet.study.study_plots import plot_costs, plot_importance, plot_ranks, plot_scores
+from activitynet.study.results import Row, Run, StudyResult, pareto_front, signed
+
+HEADINGS = ("macro-F1 ± 95 %", "difference", "p", "parameters", "MACs", "minutes", "img/s")
+"""Headings of `cells`."""
+
+_MAX_ROWS = 40  # configurations in a plot, the best ones
 
 
-def write_study(folder: StudyFolder, result: StudyResult) -> Path:
-    """Write ``study.html``, ``study.json``, ``results.csv`` and, as PNG and SVG, the plots.
+def write_study(folder: str | os.PathLike[str], result: StudyResult) -> Path:
+    """Write ``study.html``, ``study.json``, ``results.csv`` and, as PNG and SVG, ``plots/``.
 
     Args:
-        folder: Where.
+        folder: The study's folder.
         result: What to write.
 
     Returns:
@@ -30,122 +37,155 @@ def write_study(folder: StudyFolder, result: StudyResult) -> Path:
     Raises:
         StorageError: Something cannot be written.
     """
+    folder = Path(folder)
+    page = folder / "study.html"
     write_page(
-        folder.page,
+        page,
         "study.html",
         study=result.study,
         result=result,
         base=result.study.base,
-        plots=_plots(folder.plots, result),
+        plots=_plots(folder / "plots", result.complete),
         cells=[cells(row) for row in result.rows],
         headings=HEADINGS,
     )
-    atomic.write_json(folder.json, readable(result.to_dict()))
-    atomic.write_text(folder.table, readable(_table(result)))
-    return folder.page
-
-
-HEADINGS = ("macro-F1 ± 95 %", "from base", "p", "parameters", "MACs", "minutes", "img/s")
-"""What `cells` says of a configuration."""
+    atomic.write_json(folder / "study.json", readable(result.to_dict()))
+    atomic.write_text(folder / "results.csv", readable(_csv(result)))
+    return page
 
 
 def cells(row: Row) -> list[str]:
-    """Return what a table says of a configuration, in the order of `HEADINGS`."""
+    """Return the cells of a configuration in a table with `HEADINGS`."""
     interval, difference = row.interval, row.difference
+    seconds, rate = row.mean("seconds"), row.mean("images_per_second")
     half = "" if interval is None else f" ± {interval.high - interval.value:.3f}"
+    compared = "base" if row.is_base else "–"
+    if difference is not None:
+        spread = "" if difference.high is None else f" ± {difference.high - difference.mean:.3f}"
+        compared = f"{signed(difference.mean)}{spread}"
     return [
         "–" if row.score is None else f"{row.score:.3f}{half}",
-        "base" if row.is_base else "–" if difference is None else _told(difference),
+        compared,
         "–" if difference is None or difference.adjusted is None else f"{difference.adjusted:.2g}",
         "–" if row.parameters is None else f"{row.parameters:,}",
         "–" if row.macs is None else f"{row.macs / 1e6:,.0f} M",
-        "–" if row.minutes is None else f"{row.minutes:.{1 if row.minutes >= 10 else 2}f}",
-        "–" if row.images_per_second is None else f"{row.images_per_second:.0f}",
+        "–" if seconds is None else f"{seconds / 60:.{1 if seconds >= 600 else 2}f}",
+        "–" if rate is None else f"{rate:.0f}",
     ]
 
 
-def differing(rows: Sequence[Row], *, but: Collection[str] = ()) -> tuple[list[str], list[list[str]]]:
-    """Return the columns of `cells` that tell configurations apart: the score, and what differs.
+def differing_cells(
+    rows: Sequence[Row], *, exclude: Collection[str] = ()
+) -> tuple[list[str], list[list[str]]]:
+    """Return the score, and the other columns of `cells` that are not the same in all rows.
 
     Args:
         rows: The configurations.
-        but: Headings to leave out.
+        exclude: Headings to leave out.
 
     Returns:
         The headings, and for each row its cells.
     """
     table = [cells(row) for row in rows]
-    shown = [
-        at
-        for at, heading in enumerate(HEADINGS)
-        if heading not in but and (at == 0 or len(rows) == 1 or len({line[at] for line in table}) > 1)
+    columns = [
+        column
+        for column, heading in enumerate(HEADINGS)
+        if heading not in exclude
+        and (column == 0 or len(rows) == 1 or len({line[column] for line in table}) > 1)
     ]
-    return [HEADINGS[at] for at in shown], [[line[at] for at in shown] for line in table]
+    return [HEADINGS[column] for column in columns], [[line[column] for column in columns] for line in table]
 
 
-def _told(difference: Difference) -> str:
-    half = "" if difference.high is None else f" ± {difference.high - difference.mean:.3f}"
-    return f"{difference.mean:+.3f}{half}".replace("-", "−")
-
-
-def _plots(folder: Path, result: StudyResult) -> list[dict[str, str]]:
-    complete = result.complete
-    wanted: list[tuple[str, str, Callable[[Path], None]]] = []
-    if complete:
-        wanted.append(
-            (
-                "scores",
-                "Macro-F1 of each configuration: every seed, and the mean with its 95 % interval; the "
-                "table of configurations has the numbers.",
-                lambda path: plot_scores(complete, path),
-            )
-        )
-        wanted.append(
-            (
-                "costs",
-                "Macro-F1 against cost. Configurations on the line are beaten by none that costs as "
-                "little; the table of configurations has the numbers.",
-                lambda path: plot_costs(complete, path),
-            )
-        )
-    if result.importance:
-        wanted.append(
-            (
-                "importance",
-                "Share of the score's variation that each axis explains; the table of importance has the "
-                "numbers.",
-                lambda path: plot_importance(result.importance, path),
-            )
-        )
-    if result.ranks is not None:
-        ranks = result.ranks
-        wanted.append(
-            (
-                "ranks",
-                "Mean rank over seeds, 1 being best. A bar joins configurations that are closer than the "
-                "critical difference; the table of ranks has the numbers.",
-                lambda path: plot_ranks([row.label for row in complete], ranks, path),
-            )
-        )
-    return [
-        {"name": name, "text": text, "url": draw(folder / f"{name}.png", draw_one)}
-        for name, text, draw_one in wanted
-    ]
-
-
-def _table(result: StudyResult) -> str:
-    """Return a row a run: a configuration with a seed."""
-    axes = [axis.name for axis in result.study.axes]
+def _csv(result: StudyResult) -> str:
+    """Return a table with a line per run: a configuration with a seed."""
+    axes = (axis.name for axis in result.study.axes)
+    names = ["configuration", "key", "state", *axes, "parameters", "macs", "seed"]
+    names += [field.name for field in fields(Run)]
     file = io.StringIO(newline="")
-    writer = csv.writer(file, lineterminator="\n")
-    measured = ["macro_f1", "accuracy", "best_epoch", "epochs", "seconds", "images_per_second"]
-    writer.writerow(["configuration", "key", "state", *axes, "parameters", "macs", "seed", *measured])
+    writer = csv.DictWriter(file, names, lineterminator="\n")
+    writer.writeheader()
     for row in result.rows:
-        point = [row.point.get(name, "") for name in axes]
-        known = [row.label, row.key, row.state, *point, row.parameters, row.macs]
-        for seed, run in row.runs.items():
-            values = asdict(run)
-            writer.writerow([*known, seed, *(values[name] for name in measured)])
-        if not row.runs:
-            writer.writerow([*known, *[""] * (1 + len(measured))])
+        known = {**row.point, "configuration": row.label, "key": row.key, "state": row.state}
+        known |= {"parameters": row.parameters or "", "macs": row.macs or ""}
+        runs = [{"seed": seed, **asdict(run)} for seed, run in row.runs.items()]
+        writer.writerows({**known, **run} for run in runs or [{}])
     return file.getvalue()
+
+
+def _plots(folder: Path, complete: Sequence[Row]) -> list[dict[str, str]]:
+    plots: dict[str, tuple[Callable[[Sequence[Row], Path], None], str]] = {
+        "scores": (
+            plot_scores,
+            "Macro-F1 of each configuration: every seed, and the mean with its 95 % interval.",
+        ),
+        "costs": (
+            _plot_costs,
+            "Macro-F1 against cost. The line joins those that nothing beats at a lower cost.",
+        ),
+    }
+    more = " The table of configurations has the numbers."
+    return [
+        {"name": name, "text": text + more, "url": draw(folder / f"{name}.png", partial(plot, complete))}
+        for name, (plot, text) in plots.items()
+        if complete
+    ]
+
+
+def plot_scores(rows: Sequence[Row], path: str | os.PathLike[str]) -> None:
+    """Plot each configuration's seeds, and their mean with its interval, the best on top.
+
+    Args:
+        rows: Complete configurations, the best first.
+        path: The PNG or SVG to write.
+
+    Raises:
+        StorageError: The plot cannot be written.
+    """
+    drawn = list(reversed(rows[:_MAX_ROWS]))
+    # Cut off intervals that are much wider than all seeds, so that the seeds stay apart.
+    scores = [score for row in drawn for score in row.scores]
+    margin = max(0.02, 0.5 * (max(scores) - min(scores)))
+    limits = max(0.0, min(scores) - margin), min(1.0, max(scores) + margin)
+    with new_figure(7.5, max(2.2, 1.1 + 0.3 * len(drawn))) as figure:
+        axes = figure.subplots()
+        for base in (row for row in rows if row.is_base):
+            axes.axvline(base.score or 0.0, color=ORANGE, linewidth=1, linestyle=":")
+        for y, row in enumerate(drawn):
+            color = ORANGE if row.is_base else BLUE
+            if row.interval is not None:
+                axes.plot([row.interval.low, row.interval.high], [y, y], color=GREY)
+            axes.plot(row.scores, [y] * len(row.scores), "|", color=color, markersize=9)
+            axes.plot(row.score or 0.0, y, "o", color=color)
+        names = [one_line(row.label, 40) + (" (base)" if row.is_base and row.point else "") for row in drawn]
+        axes.set_yticks(range(len(drawn)), names)
+        axes.set(xlabel="macro-F1 (0 to 1)", xlim=limits, ylim=(-0.6, len(drawn) - 0.4))
+        axes.set_title("Every seed, and the mean with its 95 % interval")
+        save_figure(figure, path)
+
+
+def _plot_costs(rows: Sequence[Row], path: Path) -> None:
+    """Plot the score against training time and, where networks differ, size; join the Pareto front."""
+    scores = [row.score or 0.0 for row in rows]
+    costs_by_name = {"minutes per run": [(row.mean("seconds") or 0.0) / 60 for row in rows]}
+    if len({row.parameters for row in rows}) > 1:
+        costs_by_name["parameters (millions)"] = [(row.parameters or 0) / 1e6 for row in rows]
+    with new_figure(5.4 * len(costs_by_name), 4.4) as figure:
+        panels = np.atleast_1d(figure.subplots(1, len(costs_by_name)))
+        for panel, (name, costs) in zip(panels, costs_by_name.items(), strict=True):
+            front = pareto_front(costs, scores)
+            panel.plot([costs[at] for at in front], [scores[at] for at in front], color=GREEN, linewidth=1)
+            colors = [
+                ORANGE if row.is_base else GREEN if at in front else BLUE for at, row in enumerate(rows)
+            ]
+            panel.scatter(costs, scores, c=colors, zorder=3)
+            for at in front[:12]:
+                panel.annotate(
+                    one_line(rows[at].label, 24),
+                    (costs[at], scores[at]),
+                    textcoords="offset points",
+                    xytext=(5, -11),
+                    fontsize=8,
+                )
+            panel.margins(x=0.18, y=0.12)
+            panel.set(title=f"Score against {name}", xlabel=name, ylabel="macro-F1 (0 to 1)")
+        save_figure(figure, path)

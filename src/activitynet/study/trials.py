@@ -1,230 +1,266 @@
-"""The record of a study, which Optuna keeps, and who works on what.
+"""The trials of a study: which configuration comes next, and which process works on it.
 
-A configuration is one trial, and all its seeds run within it: samplers and pruners see one number for each,
-and a trial that is finished is a row of the table.
+Optuna keeps the record, in a journal in the study's folder. A configuration is one trial, and all its seeds
+run within it: samplers and pruners see one number for each.
 
-Who works on a trial holds a lock on a file in the study's folder, which the system takes back when the
-process dies: then the next one that asks takes the trial up where it was left. Hosts that share a storage but
-no folder cannot see each other's locks; they believe each other's pulse, which stands in the storage.
+A process that works on a trial holds a lock on a file, which the system releases when the process dies. A
+trial that is left running without its lock is marked as failed, and its configuration is queued again with
+the runs that were finished and the scores that were reported. Its run folders are on disk, so nothing is
+trained twice.
 """
 
 from __future__ import annotations
 
-import contextlib
-import threading
-import time
-import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import functools
+import itertools
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from activitynet.errors import StorageError
-from activitynet.study.axes import Axis, Value
-from activitynet.study.configuration import Configuration
+from activitynet.errors import ActivityNetError, StorageError, TrainingError, clipped
+from activitynet.serialization import atomic
+from activitynet.study.axes import Value
+from activitynet.study.definition import Configuration, Study
+from activitynet.training.sampler import derived_seed
 
 if TYPE_CHECKING:
+    import optuna
     from filelock import BaseFileLock
-    from optuna.pruners import BasePruner
-    from optuna.storages import BaseStorage
-    from optuna.trial import FrozenTrial, Trial
+    from optuna.trial import FrozenTrial
 
-PULSE_SECONDS = 30.0
-STALE_SECONDS = 300.0
-"""After so long without a pulse, a process that cannot be seen is taken for dead."""
+JOURNAL = "journal.log"
+_MAX_DRAWS = 200  # draws in a row without a new configuration, after which a study counts as exhausted
 
 
-@dataclass(frozen=True)
-class Proposal:
-    """A configuration to be trained.
-
-    Attributes:
-        configuration: What it is.
-        point: Where on the axes it lies; empty for the base.
-        label: What to call it.
-    """
-
-    configuration: Configuration
-    point: Mapping[str, Value]
-    label: str
-
-
-class Taken:
+class Claim:
     """A trial that this process works on, until `release`.
 
     Attributes:
-        number: Which trial of the study it is.
-        trial: The trial, to report to.
-        runs: What has come of each seed that is done.
+        number: Number of the trial in Optuna's record.
+        configuration: What to train.
+        label: A short name of the configuration.
     """
 
-    def __init__(self, trials: Trials, trial: Trial, lock: BaseFileLock) -> None:
-        self._trials, self._lock, self._id = trials, lock, trial._trial_id
-        self.trial, self.number = trial, trial.number
-        self.runs: dict[str, Any] = dict(trial.user_attrs.get("runs", {}))
-        self.note(pulse=time.time())
-        self._stop = threading.Event()
-        self._pulse = threading.Thread(target=self._beat, daemon=True)
-        self._pulse.start()
+    def __init__(self, study: Study, trial: optuna.Trial, record: FrozenTrial, lock: BaseFileLock) -> None:
+        self._trial, self._lock = trial, lock
+        self.number = trial.number
+        self.configuration: Configuration = study.configuration(record.params)
+        self.label = study.label(record.params)
+        self._reported = set(record.intermediate_values)
 
-    def _beat(self) -> None:
-        while not self._stop.wait(PULSE_SECONDS):
-            with contextlib.suppress(Exception):  # finished, or out of reach for a while
-                self._trials.storage.set_trial_user_attr(self._id, "pulse", time.time())
+    @property
+    def runs(self) -> dict[str, Any]:
+        """Results of the seeds that are finished, by seed."""
+        runs: dict[str, Any] = self._trial.user_attrs.get("runs", {})
+        return runs
 
-    def reported(self) -> dict[int, float]:
-        """Return the scores that were reported, by epoch."""
-        return self._trials.storage.get_trial(self._id).intermediate_values
+    def record(self, **facts: Any) -> None:
+        """Record facts of the configuration."""
+        for name, value in facts.items():
+            self._trial.set_user_attr(name, value)
 
-    def note(self, **facts: Any) -> None:
-        """Write facts down with the trial."""
-        from optuna.exceptions import UpdateFinishedTrialError  # noqa: PLC0415  an extra
+    def report(self, epoch: int, score: float) -> bool:
+        """Report the score of an epoch, and return whether the pruner ends the trial."""
+        if epoch not in self._reported:
+            self._trial.report(score, epoch)
+            self._reported.add(epoch)
+        return self._trial.should_prune()
 
-        with contextlib.suppress(UpdateFinishedTrialError):  # as for `end`
-            for name, value in facts.items():
-                self._trials.storage.set_trial_user_attr(self._id, name, value)
+    def finish(self, state: Literal["COMPLETE", "PRUNED", "FAIL"], score: float | None = None) -> None:
+        """Finish the trial; a complete one has a score."""
+        from optuna.trial import TrialState  # noqa: PLC0415  an extra
 
-    def note_run(self, seed: int, facts: Mapping[str, Any]) -> None:
-        """Write down what came of a seed."""
-        self.runs[str(seed)] = dict(facts)
-        self.note(runs=self.runs)
-
-    def end(self, state: str, score: float | None = None) -> None:
-        """Finish the trial as ``"COMPLETE"`` with a score, ``"PRUNED"`` or ``"FAIL"``."""
-        from optuna.exceptions import UpdateFinishedTrialError  # noqa: PLC0415  an extra
-        from optuna.trial import TrialState  # noqa: PLC0415
-
-        with contextlib.suppress(UpdateFinishedTrialError):  # another took this process for dead
-            values = None if score is None else [score]
-            self._trials.storage.set_trial_state_values(self._id, TrialState[state], values)
+        self._trial.study.tell(self.number, score, state=TrialState[state])
 
     def release(self) -> None:
-        """Let others take the trial, if it is not finished."""
-        self._stop.set()
-        self._pulse.join()
+        """Let other processes take the trial if it is not finished."""
         self._lock.release()
 
 
 class Trials:
-    """All trials of one study.
+    """All trials of a study, shared by the processes that work in its folder.
 
     Args:
-        name: The study's name.
-        folder: The study's folder, where locks lie.
-        storage: Where Optuna keeps the record.
-        folder_id: What tells this folder from that of another host.
-        axes: What is varied.
-        pruner: Optuna's; `None` ends nothing early.
+        study: What is compared.
+        folder: The study's folder.
+
+    Raises:
+        TrainingError: Optuna is not installed.
+        StorageError: The journal cannot be read or written.
     """
 
-    def __init__(
-        self,
-        name: str,
-        folder: Path,
-        storage: BaseStorage,
-        folder_id: str,
-        *,
-        axes: Sequence[Axis] = (),
-        pruner: BasePruner | None = None,
-    ) -> None:
-        import optuna  # noqa: PLC0415  an extra
-
-        self.storage, self._axes = storage, axes
-        self._folder, self._folder_id = folder, folder_id
-        self.study = optuna.create_study(
-            storage=storage,
-            study_name=name,
-            direction="maximize",
-            load_if_exists=True,
-            pruner=pruner or optuna.pruners.NopPruner(),
-        )
+    def __init__(self, study: Study, folder: Path) -> None:
+        try:
+            import optuna  # noqa: PLC0415  an extra
+        except ImportError as error:
+            raise TrainingError(
+                "a study needs Optuna; install it with: pip install 'activitynet[study]'"
+            ) from error
+        self._definition, self._locks = study, folder / "locks"
+        self._lock = file_lock(self._locks / "trials.lock")
+        self._optuna = optuna
+        optuna.logging.set_verbosity(optuna.logging.WARNING)  # the run prints its own line for each trial
+        pruners = {
+            "none": optuna.pruners.NopPruner,
+            "median": lambda: optuna.pruners.MedianPruner(n_startup_trials=3),
+            "halving": lambda: optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=3),
+        }
+        path = str(folder / JOURNAL)
+        journal = optuna.storages.journal
+        try:
+            # A lock by exclusive creation works on every system; one by links does not on Windows.
+            backend = journal.JournalFileBackend(path, lock_obj=journal.JournalFileOpenLock(path))
+            self._study = optuna.create_study(
+                storage=optuna.storages.JournalStorage(backend),
+                study_name=study.name,
+                direction="maximize",
+                load_if_exists=True,
+                pruner=pruners[study.pruner](),
+            )
+        except OSError as error:
+            raise atomic.cannot_write(Path(path), error) from error
+        except (ValueError, KeyError, TypeError, AssertionError) as error:
+            raise StorageError(
+                f"{path!r} is not a journal of Optuna ({clipped(error)}); name another folder."
+            ) from error
 
     def all(self) -> list[FrozenTrial]:
-        """Return the trials that count, in their order."""
-        return [
-            trial
-            for trial in self.study.get_trials(deepcopy=False)
-            if "key" in trial.user_attrs and not (trial.user_attrs.get("lost") and trial.state.name == "FAIL")
-        ]
+        """Return the latest trial of each configuration, in the order in which they were begun."""
+        trials = self._study.get_trials(deepcopy=False)
+        return list({trial.user_attrs["key"]: trial for trial in trials}.values())
 
-    def take(self, proposal: Proposal) -> Taken | None:
-        """Take a configuration up, or its half-done trial; `None` when it is finished or another has it."""
+    def claim(self) -> Claim | None:
+        """Claim the next trial; `None` when nothing is left, or only what other processes work on."""
+        with self._lock:
+            self._requeue_abandoned()
+            trials = self.all()
+            if not any(trial.state.name == "WAITING" for trial in trials):
+                point = self._next_point(trials)
+                if point is None:
+                    return None
+                self._enqueue(point)
+            trial = self._study.ask()
+            record = self._study.get_trials(deepcopy=False)[trial.number]
+            lock = self._lock_of(trial.number)
+            lock.acquire()
+            return Claim(self._definition, trial, record, lock)
+
+    def are_finished(self) -> bool:
+        """Return whether no process works on a trial."""
+        return all(trial.state.is_finished() for trial in self.all())
+
+    def _lock_of(self, number: int) -> BaseFileLock:
+        return file_lock(self._locks / f"trial-{number}.lock")
+
+    def _requeue_abandoned(self) -> None:
+        """Queue again what a process that died has left.
+
+        A process may die between the two steps, so the second one goes by the record, not by the first.
+        """
         from filelock import Timeout  # noqa: PLC0415  slow to import
 
-        key = proposal.configuration.key
-        lock = _lock(self._folder / "locks" / f"{key}.lock")
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            return None
-        try:
-            trial = self._own(key, proposal)
-        except BaseException:
-            lock.release()
-            raise
-        if trial is None:
-            lock.release()
-            return None
-        return Taken(self, trial, lock)
+        for trial in self.all():
+            if trial.state.name == "RUNNING":
+                try:
+                    with self._lock_of(trial.number).acquire(blocking=False):
+                        self._study.tell(trial.number, state=self._optuna.trial.TrialState.FAIL)
+                except Timeout:
+                    continue  # its process is alive
+        for trial in self.all():
+            if trial.state.name == "FAIL" and "error" not in trial.user_attrs:
+                self._enqueue(trial.params, trial.user_attrs, trial.intermediate_values)
 
-    def _own(self, key: str, proposal: Proposal) -> Trial | None:
-        """Find or make the trial of a configuration whose lock is held."""
-        import optuna  # noqa: PLC0415  an extra
-
-        trials = self._of(key)
-        if any(trial.state.is_finished() for trial in trials):
-            return None
-        for trial in trials:
-            if trial.user_attrs["folder"] == self._folder_id:  # its process held the lock, and is gone
-                return optuna.Trial(self.study, trial._trial_id)
-        for trial in trials:
-            if time.time() - trial.user_attrs["pulse"] < STALE_SECONDS or not self._lose(trial):
-                return None
-        token = uuid.uuid4().hex
-        self.study.add_trial(
-            optuna.create_trial(
-                state=optuna.trial.TrialState.RUNNING,
-                params=dict(proposal.point),
-                distributions={
-                    axis.name: axis.distribution() for axis in self._axes if axis.name in proposal.point
-                },
-                user_attrs={
-                    "key": key,
-                    "label": proposal.label,
-                    "folder": self._folder_id,
-                    "pulse": time.time(),
-                    "token": token,
-                },
+    def _enqueue(
+        self,
+        point: Mapping[str, Value],
+        facts: Mapping[str, Any] | None = None,
+        reported: Mapping[int, float] | None = None,
+    ) -> None:
+        definition = self._definition
+        key, label = definition.configuration(point).key, definition.label(point)
+        axes = {axis.name: axis.distribution() for axis in definition.axes if axis.name in point}
+        self._study.add_trial(
+            self._optuna.create_trial(
+                state=self._optuna.trial.TrialState.WAITING,
+                params=dict(point),
+                distributions=axes,
+                user_attrs={**(facts or {}), "key": key, "label": label},
+                intermediate_values=dict(reported or {}),
             )
         )
-        # Numbers are given one after the other, so of two that did this at once both know who was first.
-        first, *_ = trials = self._of(key)
-        mine = next(trial for trial in trials if trial.user_attrs["token"] == token)
-        if first.user_attrs["token"] != token:
-            self._lose(mine)
+
+    def _next_point(self, trials: Sequence[FrozenTrial]) -> dict[str, Value] | None:
+        """Return a point that was not tried; `None` when there is none, or the budget is used up."""
+        study = self._definition
+        known = {trial.user_attrs["key"] for trial in trials}
+        if _is_spent(study, trials):
             return None
-        return optuna.Trial(self.study, mine._trial_id)
+        if study.sampler == "grid":
+            return next((point for key, point in self._grid.items() if key not in known), None)
+        if study.base.key not in known:
+            return {}
+        if (
+            study.budget.trials is not None
+            and sum(bool(trial.params) for trial in trials) >= study.budget.trials
+        ):
+            return None
+        return _draw(study, trials, known)
 
-    def _of(self, key: str) -> list[FrozenTrial]:
-        return [trial for trial in self.all() if trial.user_attrs["key"] == key]
+    @functools.cached_property
+    def _grid(self) -> dict[str, dict[str, Value]]:
+        """Points of the grid by their configurations' keys; the base comes first unless it is one of them."""
+        study = self._definition
+        points: dict[str, dict[str, Value]] = {}
+        for point in itertools.islice(study.grid(), study.budget.trials):
+            points.setdefault(study.configuration(point).key, point)
+        return points if study.base.key in points else {study.base.key: {}, **points}
 
-    def _lose(self, trial: FrozenTrial) -> bool:
-        """Strike a trial out; `False` when another process was first."""
-        import optuna  # noqa: PLC0415  an extra
 
+def _is_spent(study: Study, trials: Sequence[FrozenTrial]) -> bool:
+    runs = [run for trial in trials for run in trial.user_attrs.get("runs", {}).values()]
+    epochs, minutes = sum(run["epochs"] for run in runs), sum(run["seconds"] for run in runs) / 60
+    budget = study.budget
+    return (budget.epochs is not None and epochs >= budget.epochs) or (
+        budget.minutes is not None and minutes >= budget.minutes
+    )
+
+
+def _draw(study: Study, trials: Sequence[FrozenTrial], known: Container[str]) -> dict[str, Value] | None:
+    """Draw a point whose configuration is not known; `None` when the sampler finds none.
+
+    The draw depends on the study's seed and on the record alone, so a kill does not change it.
+    """
+    import optuna  # noqa: PLC0415  an extra
+
+    seed = derived_seed(study.seed, study.sampler, len(trials)) % 2**32
+    if study.sampler == "random":
+        sampler: optuna.samplers.BaseSampler = optuna.samplers.RandomSampler(seed=seed)
+    else:
+        sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
+    axes = {axis.name: axis.distribution() for axis in study.axes}
+    scratch = optuna.create_study(direction="maximize", sampler=sampler)
+    scratch.add_trials([trial for trial in trials if trial.params])
+    for _ in range(_MAX_DRAWS):
+        point = dict(scratch.ask(axes).params)
         try:
-            self.storage.set_trial_user_attr(trial._trial_id, "lost", True)
-            self.storage.set_trial_state_values(trial._trial_id, optuna.trial.TrialState.FAIL)
-        except optuna.exceptions.UpdateFinishedTrialError:
-            return False
-        return True
+            if study.configuration(point).key not in known:
+                return point
+        except ActivityNetError:  # values that cannot be combined
+            continue
+    return None
 
 
-def _lock(path: Path) -> BaseFileLock:
+def file_lock(path: Path) -> BaseFileLock:
+    """Return a lock on a file, for processes that share its folder. It dies with its process.
+
+    Raises:
+        StorageError: The file cannot be written.
+    """
     from filelock import FileLock  # noqa: PLC0415  slow to import
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return FileLock(path, thread_local=False)
+        path.touch()
     except OSError as error:
-        raise StorageError(f"cannot write {str(path)!r}: {error.strerror or error}.") from error
+        raise atomic.cannot_write(path, error) from error
+    return FileLock(path)

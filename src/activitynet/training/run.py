@@ -1,4 +1,4 @@
-"""The folder of a training run: what it is made of, and where each thing lies."""
+"""Folders that remember what was begun in them and resume only with the same, and that of a training run."""
 
 from __future__ import annotations
 
@@ -11,25 +11,116 @@ from pathlib import Path
 from typing import Any
 
 from activitynet.data.scan import difference
-from activitynet.errors import StorageError, TrainingError
-from activitynet.serialization import atomic
+from activitynet.errors import StorageError, TrainingError, clipped
+from activitynet.serialization import atomic, records
 
 
-class RunFolder:
-    """A run on disk: what it is, how it went, what it made.
+class ResumableFolder:
+    """A folder that remembers what was begun in it, and resumes only with the same.
 
-    ``config.json`` and ``photos.txt`` say what was begun, and ``skipped.jsonl`` which photos were left out,
-    if any; ``metrics.jsonl`` and ``timings.jsonl`` have a line an epoch; ``checkpoints/``, ``plots/`` and
-    ``model/`` are what comes of it. Everything is written whole or not at all.
+    ``config.json`` says what was begun, ``photos.txt`` with which photos. Files are written whole or not at
+    all.
 
     Args:
-        path: The folder; made when the run is opened.
+        path: The folder; made by `open`.
     """
+
+    kind = "folder"
+    """What error messages call it."""
+
+    required = ""
+    """A field that its configuration must have."""
+
+    may_change: tuple[str, ...] = ()
+    """Dotted names of fields that may change between one start and the next."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self.config = self.path / "config.json"
         self.photos = self.path / "photos.txt"
+
+    def open(self, config: Mapping[str, Any], photos: Sequence[str] = (), *, resume: bool) -> None:
+        """Begin in an empty folder, or resume with the same configuration and photos.
+
+        Args:
+            config: What to begin, as JSON values.
+            photos: The photos, as `activitynet.data.scan` lists them.
+            resume: Resume what is there; begin when there is nothing.
+
+        Raises:
+            TrainingError: The folder is in use and ``resume`` is off, or its configuration or photos differ.
+            StorageError: The folder cannot be written.
+        """
+        wanted = json.loads(json.dumps(config))
+        begun = self.begun()
+        if begun is None:
+            atomic.write_text(self.photos, "".join(f"{line}\n" for line in photos))
+        elif not resume:
+            raise TrainingError(
+                f"{str(self.path)!r} already holds a {self.kind}. Resume it, or name another folder."
+            )
+        else:
+            self._check_same(begun, wanted, photos)
+        if begun != wanted:  # last: the folder is begun once this file is there
+            atomic.write_json(self.config, wanted)
+
+    def begun(self) -> dict[str, Any] | None:
+        """Return the configuration that was begun here, or `None` when there is none.
+
+        Raises:
+            TrainingError: It cannot be read, or is of something else.
+            StorageError: The folder is a file.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise StorageError(f"{str(self.path)!r} is a file; name a folder for the {self.kind}.")
+        if not self.config.exists():
+            return None
+        try:
+            config = records.parse(self.config.read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise self.unreadable(self.config, error) from error
+        if not isinstance(config, dict) or self.required not in config:
+            raise TrainingError(
+                f"{str(self.path)!r} does not hold a {self.kind}, but something else; name another folder."
+            )
+        return config
+
+    def unreadable(self, path: Path, fault: object) -> TrainingError:
+        """Return the error for a file that cannot be read."""
+        return TrainingError(f"cannot read {str(path)!r} ({clipped(fault)}); name another folder.")
+
+    def _check_same(self, begun: dict[str, Any], wanted: dict[str, Any], photos: Sequence[str]) -> None:
+        try:
+            listed = self.photos.read_text("utf-8").splitlines()
+        except (OSError, ValueError) as error:
+            raise self.unreadable(self.photos, error) from error
+        change = _first_difference(_without(begun, self.may_change), _without(wanted, self.may_change))
+        if change is None and (change := difference(listed, list(photos))) is not None:
+            change = f"the photos are not the same: {change}"
+        if change is not None:
+            raise TrainingError(
+                f"cannot resume {str(self.path)!r}: {change}. Resume with the original values, or name "
+                "another folder."
+            )
+
+
+class RunFolder(ResumableFolder):
+    """The folder of a training run.
+
+    ``skipped.jsonl`` names the photos that were left out, if any; ``metrics.jsonl`` and ``timings.jsonl``
+    have a line per epoch; ``checkpoints/``, ``plots/`` and ``model/`` are the results. What is saved on the
+    way (the recipe's ``checkpoint``) may change when a run is resumed.
+
+    Args:
+        path: The folder; made by `open`.
+    """
+
+    kind = "run"
+    required = "recipe"
+    may_change = ("recipe.checkpoint",)
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__(path)
         self.skipped = self.path / "skipped.jsonl"
         self.metrics = self.path / "metrics.jsonl"
         self.timings = self.path / "timings.jsonl"
@@ -46,70 +137,21 @@ class RunFolder:
         skipped: Sequence[Mapping[str, str]] = (),
         resume: bool,
     ) -> None:
-        """Begin a run in an empty place, or go on with one that has the same configuration and photos.
-
-        What is written on the way (the recipe's ``checkpoint``) may change.
+        """Begin or resume a run; remove temporary files of a process that was killed while it wrote.
 
         Args:
-            config: What the run is: recipe, model and classes, as JSON values.
-            photos: What it learns from and is measured on, as `activitynet.data.scan` lists it.
-            skipped: What was left out of it, an entry a photo, as JSON values.
-            resume: Go on with the run that is there; begin one when there is none.
+            config: Recipe, model and classes, as JSON values.
+            photos: The photos, as `activitynet.data.scan` lists them.
+            skipped: The photos that were left out, an entry each, as JSON values.
+            resume: Resume the run that is there; begin one when there is none.
 
         Raises:
-            TrainingError: The place holds a run and ``resume`` is off, or a run of another configuration or
-                of other photos.
+            TrainingError: The folder is in use and ``resume`` is off, or its configuration or photos differ.
             StorageError: The folder cannot be written.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise StorageError(f"{str(self.path)!r} is a file; name a folder for the run.")
-        if (begun := self.begun()) is not None:
-            if not resume:
-                raise TrainingError(
-                    f"{str(self.path)!r} already holds a run. Resume it, or name another folder for this one."
-                )
-            self._check_same(begun, config, photos)
-            self._remove_unfinished()
-        else:
-            atomic.write_text(self.photos, "".join(f"{line}\n" for line in photos))
-            if skipped:
-                atomic.write_text(self.skipped, "".join(f"{json.dumps(entry)}\n" for entry in skipped))
-            atomic.write_json(self.config, config)  # last: a run is there once this is
-
-    def begun(self) -> dict[str, Any] | None:
-        """Return the configuration that the run here began with, or `None` when there is none.
-
-        Raises:
-            TrainingError: It cannot be read.
-        """
-        if not self.config.exists():
-            return None
-        try:
-            config = json.loads(self.config.read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise self._unreadable(self.config, error) from error
-        if not isinstance(config, dict):
-            raise self._unreadable(self.config, "not a JSON object")
-        return config
-
-    def _unreadable(self, path: Path, fault: object) -> TrainingError:
-        return TrainingError(f"cannot read {str(path)!r} ({fault}); name another run.")
-
-    def _check_same(self, begun: Any, config: Mapping[str, Any], photos: Sequence[str]) -> None:
-        try:
-            listed = self.photos.read_text("utf-8").splitlines()
-        except (OSError, ValueError) as error:
-            raise self._unreadable(self.photos, error) from error
-        change = first_difference(_lasting(begun), _lasting(json.loads(json.dumps(config))))
-        if change is None and (change := difference(listed, list(photos))) is not None:
-            change = f"the photos are not the same: {change}"
-        if change is not None:
-            raise TrainingError(
-                f"cannot resume {str(self.path)!r}: {change}. Resume with what it began with."
-            )
-
-    def _remove_unfinished(self) -> None:
-        """Remove what a process that was killed in the midst of writing has left."""
+        if skipped and self.begun() is None:
+            atomic.write_text(self.skipped, "".join(f"{json.dumps(entry)}\n" for entry in skipped))
+        super().open(config, photos, resume=resume)
         for path in [*self.path.rglob(".*.tmp"), *self.path.rglob(".*.old")]:
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
@@ -119,7 +161,7 @@ class RunFolder:
     def write_metrics(
         self, history: Sequence[Mapping[str, Any]], timings: Sequence[Mapping[str, Any]] = ()
     ) -> None:
-        """Write what was measured, and how long it took, a JSON line an epoch each."""
+        """Write the scores and the times, one JSON line per epoch."""
         for path, rows in ((self.metrics, history), (self.timings, timings)):
             atomic.write_text(path, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
 
@@ -132,7 +174,7 @@ class RunFolder:
         return history, timings
 
     def snapshot(self, epoch: int) -> Path:
-        """Return where the weights of an epoch are kept."""
+        """Return the folder for the weights of an epoch."""
         return self.path / "checkpoints" / f"epoch-{epoch:04d}"
 
     def remove_snapshots(self, *, but: Container[int]) -> None:
@@ -143,18 +185,24 @@ class RunFolder:
                 shutil.rmtree(folder)
 
 
-def _lasting(config: Any) -> Any:
-    """Leave out what a resumed run may change."""
-    if not isinstance(config, dict) or not isinstance(recipe := config.get("recipe"), dict):
-        return config
-    return {**config, "recipe": {name: value for name, value in recipe.items() if name != "checkpoint"}}
+def _without(config: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Return a copy of a configuration without the fields of these dotted names."""
+    copy: dict[str, Any] = json.loads(json.dumps(config))
+    for name in names:
+        *parents, leaf = name.split(".")
+        table: Any = copy
+        for parent in parents:
+            table = table.get(parent) if isinstance(table, dict) else None
+        if isinstance(table, dict):
+            table.pop(leaf, None)
+    return copy
 
 
-def first_difference(before: Any, now: Any, name: str = "") -> str | None:
+def _first_difference(before: Any, now: Any, name: str = "") -> str | None:
     """Say where two JSON values first differ, or return `None`."""
     if isinstance(before, dict) and isinstance(now, dict):
         for key in sorted(before.keys() | now.keys()):
-            inner = first_difference(before.get(key), now.get(key), f"{name}.{key}" if name else key)
+            inner = _first_difference(before.get(key), now.get(key), f"{name}.{key}" if name else key)
             if inner is not None:
                 return inner
         return None

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from activitynet.study.paired import differences, holm, mean_intervals, pareto, ranked
+from activitynet.study.results import differences, holm, mean_intervals, pareto_front
 
 BASE, OTHER = [0.50, 0.53, 0.49, 0.55, 0.51], [0.54, 0.56, 0.50, 0.60, 0.53]
 
@@ -34,7 +34,7 @@ def test_one_seed_has_no_interval_and_no_test() -> None:
     assert mean_intervals([[0.5], [0.6]]) == [None, None]
     (found,) = differences([0.5], [[0.6]])
     assert found.mean == pytest.approx(0.1)
-    assert (found.low, found.p_value, found.is_shown) == (None, None, False)
+    assert (found.low, found.p_value, found.is_significant) == (None, None, False)
 
 
 @pytest.mark.parametrize("count", [2, 3, 5])
@@ -71,7 +71,7 @@ def test_a_false_finding_is_as_rare_as_it_says() -> None:
     draw = np.random.default_rng(0)
     studies = [draw.normal(size=(12, 2)) + draw.normal(size=2) for _ in range(2000)]
     wrong = sum(
-        any(one.is_shown for one in differences(one_study[0], one_study[1:])) for one_study in studies
+        any(one.is_significant for one in differences(one_study[0], one_study[1:])) for one_study in studies
     )
     assert 0.02 < wrong / len(studies) < 0.06
 
@@ -86,32 +86,15 @@ def test_holm_is_what_its_definition_says() -> None:
     order = np.argsort(p_values)
     steps = [min(1.0, p_values[at] * (20 - rank)) for rank, at in enumerate(order)]
     expected = np.empty(20)
-    expected[order] = np.maximum.grad_accum_steps(steps)
+    expected[order] = np.maximum.accumulate(steps)
     assert holm(p_values) == pytest.approx(expected.tolist())
     assert holm([]) == []
-
-
-def test_ranks_are_friedmans_and_their_critical_difference_demsars() -> None:
-    # Demšar (2006), section 3.2.2: 4 classifiers on 14 data sets have a critical difference of 1.25.
-    scores = np.random.default_rng(1).random((4, 14))
-    found = ranked(scores.tolist())
-    assert found is not None
-    assert found.critical == pytest.approx(1.25, abs=0.005)
-    assert found.p_value == pytest.approx(stats.friedmanchisquare(*scores).pvalue)
-    assert sum(found.means) == pytest.approx(10)
-    best = np.argmin(found.means)
-    assert best == np.argmax(-stats.rankdata(-scores, axis=0).mean(axis=1))
-
-
-@pytest.mark.parametrize("shape", [(3, 4), (2, 5)])
-def test_few_seeds_or_configurations_are_not_ranked(shape: tuple[int, int]) -> None:
-    assert ranked(np.ones(shape).tolist()) is None
 
 
 def test_the_front_is_what_nothing_beats() -> None:
     draw = np.random.default_rng(2)
     costs, scores = draw.integers(0, 9, 40).tolist(), draw.integers(0, 9, 40).tolist()
-    front = pareto(costs, scores)
+    front = pareto_front(costs, scores)
     pairs = list(zip(costs, scores, strict=True))
 
     def beaten(at: int) -> bool:

@@ -164,7 +164,7 @@ GOOD = "path,label\n1.jpg,a\n2.jpg,b\n"
             "path,label,split,group\n1.jpg,a,train,g\n2.jpg,b,train,\n3.jpg,a,val,g\n",
             "row 4: group 'g' is in split 'val' here and in 'train' in row 2",
         ),
-        ("path,label\n1.jpg,a\n2.jpg,a\n", "photos of one class only to train on, 'a'"),
+        ("path,label\n1.jpg,a\n2.jpg,a\n", "training photos of one class only, 'a'"),
         ("path,label\n1.jpg,tai chi\n2.jpg,Tai_Chi\n", "may be one class"),
         ("path,label,split\n1.jpg,a,train\n2.jpg,b,train\n3.jpg,c,val\n", "row 4: label 'c' is not one of"),
     ],

@@ -7,16 +7,9 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
-from activitynet.data.dataset import (
-    SPLIT_NAMES,
-    ClassIndex,
-    Photo,
-    PhotoData,
-    checked_classes,
-    inferred_classes,
-)
+from activitynet.data.dataset import SPLIT_NAMES, PhotoData
 from activitynet.data.files import is_folder, is_photo, visible_entries, walk_files
-from activitynet.data.splits import check_val_fraction, train_val_split
+from activitynet.data.listing import Entry, listed_photos
 from activitynet.errors import DataError
 
 _LAYOUT = (
@@ -55,25 +48,24 @@ def open_folder(
     if not is_folder(root):
         fault = "is not a folder" if os.path.lexists(root) else "cannot be found"
         raise DataError(f"data folder {str(root)!r} {fault}. {_LAYOUT}")
-    check_val_fraction(val_fraction, seed)
-
     ignored: list[Path] = []
-    folders = _folders_by_split(root, ignored)
-    names = _inferred_classes(root, folders) if classes is None else checked_classes(classes)
-    photos = {split: _labelled(group, names, ignored) for split, group in folders.items()}
-    for split, found in photos.items():
+    entries: list[Entry] = []
+    splits = _folders_by_split(root, ignored)
+    for split, folders in splits.items():
+        found = [entry for folder in folders for entry in _entries(folder, split, ignored)]
         if not found:
-            where = f"{str(root)!r}" if len(photos) == 1 else f"the {split!r} folder of {str(root)!r}"
+            where = f"{str(root)!r}" if len(splits) == 1 else f"the {split!r} folder of {str(root)!r}"
             others = f" ({len(ignored)} files of other kinds, such as {ignored[0].name!r})" if ignored else ""
             raise DataError(f"{where} holds no photos{others}. {_LAYOUT}")
-    train, val = photos.get("train", ()), photos.get("val", ())
-    labels = {photo.label for photo in train}
-    if len(labels) == 1:
-        only = names[labels.pop()]
-        raise DataError(f"{str(root)!r} holds photos of one class only, {only!r}: add a second. {_LAYOUT}")
-    if train and "val" not in photos:
-        train, val = train_val_split(train, val_fraction, seed)
-    return PhotoData(names, train, val, photos.get("test", ()), tuple(ignored))
+        entries += found
+    return listed_photos(
+        entries,
+        f"data folder {str(root)!r}",
+        classes=classes,
+        val_fraction=val_fraction,
+        seed=seed,
+        ignored=ignored,
+    )
 
 
 def _folders_by_split(root: Path, ignored: list[Path]) -> dict[str, list[Path]]:
@@ -114,44 +106,14 @@ def _subfolders(folder: Path, ignored: list[Path]) -> list[Path]:
     return folders
 
 
-def _class_name(folder: Path) -> str:
-    """Return a folder's name as text that is the same on every system and fits into JSON."""
-    readable = os.fsencode(folder.name).decode("utf-8", errors="replace")
-    return unicodedata.normalize("NFC", readable)
-
-
-def _inferred_classes(root: Path, folders: dict[str, list[Path]]) -> tuple[str, ...]:
-    every = [_class_name(folder) for group in folders.values() for folder in group]
-    # A folder that only val or test has is no class: nothing would be learned of it.
-    learned = [_class_name(folder) for folder in folders.get("train", ())]
-    try:
-        return inferred_classes(learned or every)
-    except DataError as error:
-        raise DataError(f"data folder {str(root)!r}: {error}") from error
-
-
-def _labelled(folders: list[Path], classes: tuple[str, ...], ignored: list[Path]) -> tuple[Photo, ...]:
-    """List the photos below class folders, by label and then in natural order."""
-    index = ClassIndex(classes)
-    folder_of: dict[int, Path] = {}
-    for folder in folders:
-        label = _label(folder, index)
-        if label in folder_of:
-            both = f"{str(folder_of[label])!r} and {str(folder)!r}"
-            raise DataError(f"{both} are one class, {classes[label]!r}. Merge them.")
-        folder_of[label] = folder
-    photos = []
-    for label, folder in sorted(folder_of.items()):
-        for file in walk_files(folder):
-            if is_photo(file):
-                photos.append(Photo(file, label))
-            else:
-                ignored.append(file)
-    return tuple(photos)
-
-
-def _label(folder: Path, index: ClassIndex) -> int:
-    try:
-        return index.find(_class_name(folder))
-    except DataError as error:
-        raise DataError(f"folder {str(folder)!r}: {error}") from error
+def _entries(folder: Path, split: str, ignored: list[Path]) -> list[Entry]:
+    """List the photos below a class's folder, in natural order."""
+    # A name is text that is the same on every system and fits into JSON.
+    label = unicodedata.normalize("NFC", os.fsencode(folder.name).decode("utf-8", errors="replace"))
+    entries = []
+    for file in walk_files(folder):
+        if is_photo(file):
+            entries.append(Entry(file, label, split, where=f"folder {str(folder)!r}"))
+        else:
+            ignored.append(file)
+    return entries

@@ -18,8 +18,7 @@ from activitynet.data.sources import (
     is_pattern,
     is_saved_dataset,
     is_shards,
-    open_hub_dataset,
-    open_saved_dataset,
+    open_hf_dataset,
     open_shards,
 )
 from activitynet.data.splits import check_val_fraction, train_val_split
@@ -43,9 +42,9 @@ def open_data(
         path: A folder with one folder a class (`open_folder`) or laid out like the contest
             (`open_contest`); a ``.csv``, ``.jsonl`` or ``.parquet`` table (`open_table`);
             ``mpii_human_pose_v1_u12_1.mat`` (`open_mpii`); tar shards, as a folder or
-            ``train-{0000..0012}.tar`` (`open_shards`); a folder that `datasets` saved
-            (`open_saved_dataset`); or ``hf://org/name``, a data set on the Hugging Face Hub
-            (`open_hub_dataset`). Only this last form uses the network.
+            ``train-{0000..0012}.tar`` (`open_shards`); a folder that `datasets` saved, or
+            ``hf://org/name``, a data set on the Hugging Face Hub (`open_hf_dataset`). Only this last form
+            uses the network.
         classes: Class names in the order of the labels; by default what the data set says.
         val_fraction: Share of the photos to hold out where the data set has no ``val`` split, in [0, 1).
         seed: Fixes which photos are held out, in [0, 2**32).
@@ -69,10 +68,8 @@ def _opener(path: str | os.PathLike[str]) -> Callable[..., PhotoData]:
     suffix = place.suffix.lower()
     missing = not os.path.lexists(place)
     opener: Callable[..., PhotoData]
-    if missing and is_hub_id(path):
-        opener = open_hub_dataset
-    elif is_saved_dataset(place):
-        opener = open_saved_dataset
+    if (missing and is_hub_id(path)) or is_saved_dataset(place):
+        opener = open_hf_dataset
     elif is_shards(place) and (not missing or is_pattern(place)):
         opener = open_shards
     elif missing and suffix:

@@ -107,7 +107,7 @@ def _entry(table: Path, row: int, values: dict[str, Any]) -> Entry:
                 f"split {text!r} is none of train, val and test.{did_you_mean(text, SPLIT_NAMES)}"
             )
     group, source = text_of(values, "group", whole=True), text_of(values, "source", whole=True)
-    return Entry(_located(table.parent, written), label, split, group, source, row)
+    return Entry(_located(table.parent, written), label, split, group, source, f"row {row}")
 
 
 def _located(folder: Path, written: str) -> Path:
@@ -306,8 +306,6 @@ def read_split(path: str | os.PathLike[str], data: PhotoData) -> PhotoData:
     Raises:
         DataError: The table cannot be read, or is of other photos or classes.
     """
-    pass  # MOVED
-
     listed = open_table(path, classes=data.classes, val_fraction=0)
     known = {absolute(photo.path): photo for _, photos in by_split(data) for photo in photos}
     written = {absolute(photo.path): photo for _, photos in by_split(listed) for photo in photos}

@@ -210,3 +210,22 @@ def test_photos_inside_tar_files_are_found_by_file_folder_and_pattern(tmp_path: 
     ((name, open_photo),) = iter_photos(tmp_path / "c.tar.gz")
     with pytest.raises(ImageError, match="empty file"):
         open_photo()
+
+
+def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = saved(tmp_path / "a.png")
+    for source in ("~/a.png", Path("~/a.png"), "~", "~/*.png"):
+        assert names(source) == [str(path)]
+
+
+def test_what_a_folder_holds_beside_photos_is_counted_and_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    saved(tmp_path / "a.png").rename(tmp_path / "no extension")
+    for number in range(5):
+        (tmp_path / f"{number}.txt").touch()
+    assert names(tmp_path) == [str(tmp_path / "no extension")]
+    assert "'0.txt', '1.txt', '2.txt' and 2 more." in caplog.text
+    (tmp_path / "no extension").unlink()
+    assert "holds no photos. Check the path. left out" in refused(tmp_path)

@@ -10,7 +10,7 @@ import tarfile
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from activitynet.data.files import is_photo, natural_key
+from activitynet.data.files import has_photo_extension, natural_key
 from activitynet.errors import DataError, ImageError, clipped
 
 COMPRESSED_TARS = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst")
@@ -90,7 +90,7 @@ def photos_inside(container: Path) -> list[Path]:
         DataError: The file cannot be read, or is damaged.
     """
     inside = (container / name for name in sorted(member_names(container), key=natural_key))
-    return [path for path in inside if _is_arrow(container) or is_photo(path)]
+    return [path for path in inside if _is_arrow(container) or has_photo_extension(path)]
 
 
 def _is_arrow(container: Path) -> bool:

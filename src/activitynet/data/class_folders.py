@@ -7,8 +7,8 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
-from activitynet.data.dataset import SPLIT_NAMES, PhotoData
-from activitynet.data.files import is_folder, is_photo, visible_entries, walk_files
+from activitynet.data.dataset import PhotoData, split_named
+from activitynet.data.files import is_folder, is_photo, left_out_note, visible_entries, walk_files
 from activitynet.data.listing import Entry, listed_photos
 from activitynet.errors import DataError
 
@@ -27,9 +27,10 @@ def open_folder(
 ) -> PhotoData:
     """List the photos of a folder that holds one folder a class, perhaps below ``train``, ``val``, ``test``.
 
-    Photos may lie at any depth below their class's folder; hidden files are passed over. ``valid`` and
-    ``validation`` also mean ``val``. Where there is ``train`` (or no split at all) but no ``val``, a
-    share of each class's photos is held out; a class with a single photo keeps it for training.
+    Photos may lie at any depth below their class's folder; hidden files are passed over. Splits may have
+    other usual names (`split_named`). A folder without photos is no class, and neither is a training run.
+    Where there is ``train`` (or no split at all) but no ``val``, a share of each class's photos is held
+    out; a class with a single photo keeps it for training.
 
     Args:
         path: The folder.
@@ -42,7 +43,8 @@ def open_folder(
 
     Raises:
         DataError: The folder is missing, empty or laid out in another way, a folder is no known class,
-            or there are photos to train on of one class only.
+            there are photos to train on of one class only; or folders look like splits of unknown names,
+            and ``classes`` does not say that they are classes.
     """
     root = Path(path)
     if not is_folder(root):
@@ -51,11 +53,13 @@ def open_folder(
     ignored: list[Path] = []
     entries: list[Entry] = []
     splits = _folders_by_split(root, ignored)
+    if classes is None and [folder.parent for folder in splits.get("train", ())][:1] == [root]:
+        _check_no_splits(splits["train"])
     for split, folders in splits.items():
         found = [entry for folder in folders for entry in _entries(folder, split, ignored)]
         if not found:
             where = f"{str(root)!r}" if len(splits) == 1 else f"the {split!r} folder of {str(root)!r}"
-            others = f" ({len(ignored)} files of other kinds, such as {ignored[0].name!r})" if ignored else ""
+            others = f" ({left_out_note(ignored).rstrip('.')})" if ignored else ""
             raise DataError(f"{where} holds no photos{others}. {_LAYOUT}")
         entries += found
     return listed_photos(
@@ -74,7 +78,7 @@ def _folders_by_split(root: Path, ignored: list[Path]) -> dict[str, list[Path]]:
     splits: dict[str, Path] = {}
     classes = []
     for folder in folders:
-        split = SPLIT_NAMES.get(folder.name.lower())
+        split = split_named(folder.name)
         if split is None:
             classes.append(folder)
         elif split in splits:
@@ -86,7 +90,8 @@ def _folders_by_split(root: Path, ignored: list[Path]) -> dict[str, list[Path]]:
             splits[split] = folder
     if not splits:
         return {"train": classes}
-    if classes:
+    ignored += [folder for folder in classes if not _holds_photos(folder)]
+    if classes := [folder for folder in classes if folder not in ignored]:
         raise DataError(
             f"{str(root)!r} mixes the split {next(iter(splits.values())).name!r} with other folders such as "
             f"{classes[0].name!r}. {_LAYOUT}"
@@ -96,7 +101,7 @@ def _folders_by_split(root: Path, ignored: list[Path]) -> dict[str, list[Path]]:
 
 def _subfolders(folder: Path, ignored: list[Path]) -> list[Path]:
     folders = []
-    for entry in visible_entries(folder):
+    for entry in visible_entries(folder, ignored):
         if is_folder(entry):
             folders.append(entry)
         elif is_photo(entry):
@@ -111,9 +116,36 @@ def _entries(folder: Path, split: str, ignored: list[Path]) -> list[Entry]:
     # A name is text that is the same on every system and fits into JSON.
     label = unicodedata.normalize("NFC", os.fsencode(folder.name).decode("utf-8", errors="replace"))
     entries = []
-    for file in walk_files(folder):
+    for file in walk_files(folder, ignored):
         if is_photo(file):
             entries.append(Entry(file, label, split, where=f"folder {str(folder)!r}"))
         else:
             ignored.append(file)
+    if not entries and folder not in ignored:
+        ignored.append(folder)
     return entries
+
+
+def _holds_photos(folder: Path) -> bool:
+    return any(map(is_photo, walk_files(folder)))
+
+
+def _check_no_splits(folders: list[Path]) -> None:
+    """Refuse folders that hold the same folders and no photos beside them, as splits do."""
+    holders: dict[str, Path] = {}
+    shared: dict[tuple[Path, Path], list[str]] = {}
+    for folder in folders:
+        entries = visible_entries(folder)
+        if any(is_photo(entry) for entry in entries if not is_folder(entry)):
+            continue
+        for name in [entry.name.lower() for entry in entries if is_folder(entry)]:
+            first = holders.setdefault(name, folder)
+            if first != folder:
+                shared.setdefault((first, folder), []).append(name)
+    for (first, second), names in shared.items():
+        if len(names) > 1:
+            raise DataError(
+                f"{str(first)!r} and {str(second)!r} hold the same folders, such as {names[0]!r} and "
+                f"{names[1]!r}. If they are splits, call them train, val and test; if they are classes, "
+                f"list the classes (--classes)."
+            )

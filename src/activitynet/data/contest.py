@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import logging
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,12 +17,22 @@ from typing import Protocol
 
 from activitynet.data.dataset import ACTIVITIES, ClassIndex, PhotoData, inferred_classes
 from activitynet.data.duplicates import group_duplicates
-from activitynet.data.files import absolute, is_folder, is_photo, natural_key, visible_entries
+from activitynet.data.files import (
+    absolute,
+    has_photo_extension,
+    is_folder,
+    is_photo,
+    left_out_note,
+    natural_key,
+    visible_entries,
+)
 from activitynet.data.listing import Entry, listed_photos
 from activitynet.data.splits import check_val_fraction, train_val_split
 from activitynet.data.tables import read_rows
 from activitynet.errors import DataError, clipped, did_you_mean, shown
 from activitynet.serialization.atomic import write_text
+
+_log = logging.getLogger(__name__)
 
 TRAIN, TEST = "img_train", "img_test"
 ANSWERS, CATEGORIES = "train_answers.csv", "activity_categories.csv"
@@ -132,9 +143,12 @@ def photos_to_answer(path: str | os.PathLike[str]) -> tuple[Path, ...]:
         DataError: There are none.
     """
     folder = Path(path) / TEST
-    photos = tuple(file for file in visible_entries(folder) if is_photo(file))
+    files = visible_entries(folder)
+    photos = tuple(file for file in files if is_photo(file))
     if not photos:
         raise DataError(f"{str(folder)!r} holds no photos.")
+    if len(photos) < len(files):
+        _log.warning("%s: %s", folder, left_out_note([file for file in files if file not in photos]))
     return photos
 
 
@@ -236,7 +250,7 @@ def _files(folder: Path) -> dict[str, Path]:
 def _ids_have_suffixes(folder: Path) -> bool:
     """Tell whether the answers name photos with their extension; a submission does as they do."""
     for photo_id, _ in _read_pairs(folder / ANSWERS, "img_id", "target_feature").values():
-        return is_photo(Path(photo_id))
+        return has_photo_extension(Path(photo_id))
     return False
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import http.client
+import logging
 import os
 import time
 import urllib.error
@@ -18,9 +19,20 @@ from PIL import Image
 
 from activitynet.data.archives import is_container, photos_inside
 from activitynet.data.decode import decode_image
-from activitynet.data.files import is_folder, is_photo, natural_key, walk_files
+from activitynet.data.files import (
+    expand_user,
+    is_folder,
+    is_photo,
+    left_out_note,
+    natural_key,
+    walk_files,
+)
 from activitynet.data.sources import is_saved_dataset, is_shards
 from activitynet.errors import DataError, ImageError
+
+_log = logging.getLogger(__name__)
+
+_MAX_NAMED = 1000  # files left out that are remembered; the others are counted
 
 NamedPhoto = tuple[str, Callable[[], Image.Image]]
 
@@ -46,7 +58,7 @@ def iter_photos(inputs: Any, *, allow_urls: bool = False) -> Iterator[NamedPhoto
     """
     for position, item in enumerate(_leaves(inputs)):
         if isinstance(item, str | os.PathLike):
-            yield from _from_text(os.fsdecode(item), allow_urls=allow_urls)
+            yield from _from_text(expand_user(os.fsdecode(item)), allow_urls=allow_urls)
         elif isinstance(item, Image.Image):
             name = os.fsdecode(getattr(item, "filename", "")) or f"image[{position}]"
             yield name, _decoder(item, name)
@@ -100,16 +112,25 @@ def _from_text(text: str, *, allow_urls: bool) -> Iterator[NamedPhoto]:
 
 
 def _from_folder(text: str, folder: Path) -> Iterator[NamedPhoto]:
-    empty = True
+    photos = others = 0
+    left_out: list[Path] = []
     try:
-        for file in filter(is_photo, walk_files(folder)):
-            empty = False
-            yield str(file), _decoder(file, str(file))
+        for file in walk_files(folder, left_out):
+            if is_photo(file):
+                photos += 1
+                yield str(file), _decoder(file, str(file))
+            elif len(left_out) < _MAX_NAMED:
+                left_out.append(file)
+            else:
+                others += 1
     except DataError as error:
         yield text, _refusal(text, str(error))
         return
-    if empty:
-        yield text, _refusal(text, "the folder holds no photos. Check the path.")
+    note = left_out_note(left_out, len(left_out) + others) if left_out else ""
+    if not photos:
+        yield text, _refusal(text, f"the folder holds no photos. Check the path. {note}".rstrip())
+    elif note:
+        _log.warning("%s: %s", text, note)
 
 
 def _from_containers(text: str, place: Path) -> Iterator[NamedPhoto]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -116,7 +118,15 @@ def _inferred(entries: Sequence[Entry]) -> tuple[str, ...]:
     labels = set(learned or (entry.label for entry in entries))
     numbers = {label for label in labels if isinstance(label, int)}
     if not numbers:
-        return inferred_classes(str(label) for label in labels)
+        names = {_number_text(str(label)) for label in labels}
+        same: dict[int, str] = {}
+        for name in sorted(filter(str.isdecimal, names)):
+            if (other := same.setdefault(int(name), name)) != name:
+                raise DataError(
+                    f"labels {shown(other)} and {shown(name)} may be one class. Make them one, or list the "
+                    f"classes."
+                )
+        return inferred_classes(names)
     if len(numbers) < len(labels):
         name = next(label for label in labels if isinstance(label, str))
         raise DataError(f"label {name!r} is a name, and {min(numbers)} is a number. Write all in one way.")
@@ -125,9 +135,15 @@ def _inferred(entries: Sequence[Entry]) -> tuple[str, ...]:
     return tuple(map(str, range(max(max(numbers) + 1, 2))))
 
 
+def _number_text(label: str) -> str:
+    """Return ``"1"`` for ``"1.0"``, as which spreadsheets and data frames write a whole number."""
+    return match[1] if (match := re.fullmatch(r"([0-9]{1,18})\.0+", label)) else label
+
+
 def _class_index(label: str | int, index: ClassIndex) -> int:
     if isinstance(label, str):
-        return index.find(label)
+        number = _number_text(label)
+        return index.find(label if number == label or label in index.classes else number)
     if not 0 <= label < len(index.classes):
         raise DataError(
             f"label {label} is not one of the {len(index.classes)} classes, 0 to "
@@ -137,7 +153,12 @@ def _class_index(label: str | int, index: ClassIndex) -> int:
 
 
 def text_of(values: Mapping[str, Any], column: str, *, whole: bool = False) -> str:
-    """Return a column's text, where a whole number may stand for it if ``whole`` says so; empty for none.
+    """Return a column's text, empty where there is none; labels, splits and groups in one Unicode form.
+
+    Args:
+        values: A row.
+        column: The column.
+        whole: Whether a whole number may stand for its text.
 
     Raises:
         DataError: It is something else, too long, or no valid text.
@@ -145,6 +166,8 @@ def text_of(values: Mapping[str, Any], column: str, *, whole: bool = False) -> s
     value = values.get(column)
     if value is None:
         return ""
+    if whole and isinstance(value, float) and value.is_integer():  # so data frames keep numbers
+        value = int(value)
     if whole and isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str):
@@ -157,4 +180,6 @@ def text_of(values: Mapping[str, Any], column: str, *, whole: bool = False) -> s
         value.encode("utf-8")
     except UnicodeEncodeError as error:  # JSON can escape half of a character
         raise DataError(f"{column} {shown(value)} is not valid Unicode.") from error
-    return value.strip() if column != "path" else value
+    if column == "path":
+        return value
+    return value.strip() if column == "source" else unicodedata.normalize("NFC", value.strip())

@@ -11,7 +11,7 @@ import json
 import sys
 from typing import Any
 
-MAX_MEMORY = 6 * 2**30  # bytes of address space; the published file takes a third of it
+MAX_MEMORY = 4 * 2**30  # bytes of address space; a file of the published size takes a third of it
 MAX_SECONDS = 300  # of computing
 MAX_OUTPUT = 2**26  # bytes
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from activitynet.data import duplicates
 from activitynet.data.class_folders import open_folder
 from activitynet.data.contest import is_contest, open_contest
 from activitynet.data.dataset import PhotoData
-from activitynet.data.files import is_folder
+from activitynet.data.files import expand_user, is_folder, left_out_note
 from activitynet.data.mpii import open_mpii
 from activitynet.data.sources import (
     is_hub_id,
@@ -24,6 +25,8 @@ from activitynet.data.sources import (
 from activitynet.data.splits import check_val_fraction, train_val_split
 from activitynet.data.tables import TABLE_EXTENSIONS, open_table
 from activitynet.errors import DataError
+
+_log = logging.getLogger(__name__)
 
 _KINDS = f"Give a folder, a table ({', '.join(TABLE_EXTENSIONS)}), .tar shards or MPII's .mat file"
 
@@ -56,10 +59,15 @@ def open_data(
             near-duplicates are to be grouped where there are groups, or nothing is held out.
     """
     check_val_fraction(val_fraction, seed)
+    path = expand_user(path)
     if group_duplicates and not is_contest(path):
-        data = open_data(path, classes=classes, val_fraction=0)
-        return _held_out(data, os.fspath(path), val_fraction, seed)
-    return _opener(path)(path, classes=classes, val_fraction=val_fraction, seed=seed)
+        data = _opener(path)(path, classes=classes, val_fraction=0)
+        data = _held_out(data, path, val_fraction, seed)
+    else:
+        data = _opener(path)(path, classes=classes, val_fraction=val_fraction, seed=seed)
+    if data.ignored:
+        _log.warning("%s: %s", path, left_out_note(data.ignored))
+    return data
 
 
 def _opener(path: str | os.PathLike[str]) -> Callable[..., PhotoData]:

@@ -21,10 +21,11 @@ from activitynet.data.archives import (
     member_names,
     read_member,
 )
-from activitynet.data.dataset import SPLIT_NAMES, PhotoData, read_class_names
+from activitynet.data.dataset import SPLIT_NAMES, PhotoData, read_class_names, split_named
 from activitynet.data.files import (
     IMAGE_EXTENSIONS,
     absolute,
+    has_photo_extension,
     is_folder,
     is_hidden,
     is_photo,
@@ -126,7 +127,7 @@ def _files_of_shards(folder: Path) -> list[Path]:
     entries = visible_entries(folder)
     folders = [entry for entry in entries if is_folder(entry)]
     files = [entry for entry in entries if not is_folder(entry)]
-    if folders and (any(map(_is_tar, files)) or not all(f.name.lower() in SPLIT_NAMES for f in folders)):
+    if folders and (any(map(_is_tar, files)) or not all(split_named(f.name) for f in folders)):
         return []
     below = [file for entry in folders for file in visible_entries(entry)]
     return [] if any(map(is_folder, below)) else below + files
@@ -153,8 +154,9 @@ def _splits(place: Path, shards: Sequence[Path]) -> list[str]:
     splits: dict[Path, str] = {}
     for shard in shards:
         in_folder = shard.parent != place and is_folder(place)
-        words = re.split("[^a-z]+", (shard.parent if in_folder else shard).name.lower())
-        found = {SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES}
+        name = shard.parent.name if in_folder else shard.stem
+        words = map(split_named, [name, *re.split("[^a-z]+", name.lower())])
+        found = {split for split in words if split is not None}
         if len(found) > 1:
             raise DataError(f"{str(shard)!r} names two splits, {' and '.join(sorted(found))}. Rename it.")
         if found:
@@ -185,7 +187,7 @@ def _entry(
     """Return the entry of a sample, or `None` where it neither has a photo nor should."""
     photos = [name for extension, name in members.items() if f".{extension}" in IMAGE_EXTENSIONS]
     if not photos:
-        if "cls" in members or any(map(is_photo, map(Path, members.values()))):
+        if "cls" in members or any(map(has_photo_extension, map(Path, members.values()))):
             what = ", ".join(map(repr, list(members.values())[:3]))
             raise DataError(
                 f"{str(shard)!r}: sample {key!r} has no photo ({what}). A key ends at a name's first dot: "
@@ -290,7 +292,7 @@ def open_hf_dataset(
     loaded = _loaded(written, name, on_hub=on_hub)
     entries: list[Entry] = []
     for split_name, part in (loaded if isinstance(loaded, dict) else {"train": loaded}).items():
-        split = SPLIT_NAMES.get(split_name.lower())
+        split = split_named(split_name)
         if split is None:
             raise DataError(
                 f"{name}: split {split_name!r} is none of train, validation and test."

@@ -227,5 +227,20 @@ def test_what_a_folder_holds_beside_photos_is_counted_and_named(
         (tmp_path / f"{number}.txt").touch()
     assert names(tmp_path) == [str(tmp_path / "no extension")]
     assert "'0.txt', '1.txt', '2.txt' and 2 more." in caplog.text
+    assert len(caplog.records) == 1
     (tmp_path / "no extension").unlink()
-    assert "holds no photos. Check the path. left out" in refused(tmp_path)
+    assert "it holds no photos. Check the path. left out" in refused(tmp_path)
+
+
+def test_what_lies_beside_shards_or_in_them_is_taken_or_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from test_archives_containers import jpeg, pack
+
+    members = {"1.jpg": jpeg(0), "1.cls": "0", "._1.jpg": b"what a system left", "README.md": "about"}
+    pack(tmp_path / "a.tar", members)
+    saved(tmp_path / "b.png")
+    for name in ("c.psd", "classes.txt"):
+        (tmp_path / name).touch()
+    assert names(tmp_path) == [str(tmp_path / "a.tar" / "1.jpg"), str(tmp_path / "b.png")]
+    assert caplog.messages[0].endswith("no classes: 'README.md', 'c.psd'.")

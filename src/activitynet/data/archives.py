@@ -10,13 +10,14 @@ import tarfile
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from activitynet.data.files import has_photo_extension, natural_key
+from activitynet.data.files import has_photo_extension, is_hidden, natural_key
 from activitynet.errors import DataError, ImageError, clipped
 
 COMPRESSED_TARS = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst")
 """Extensions of compressed tar files, which are refused: they allow no random access."""
 
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")  # how such files start
+_LABELS = (".cls", ".json", ".txt")  # of members that describe photos
 _BLOCK = 512
 _MAX_HEADER = 2**20  # bytes of one tar header with its long names and attributes
 _MAX_BYTES = 2**30  # of one photo
@@ -83,14 +84,24 @@ def member_names(container: Path) -> list[str]:
     ]
 
 
-def photos_inside(container: Path) -> list[Path]:
-    """List the photos in a tar or Arrow file, in natural order.
+def photos_inside(container: Path, left_out: list[Path] | None = None) -> list[Path]:
+    """List the photos in a tar or Arrow file, in natural order, without hidden ones.
+
+    Args:
+        container: The file.
+        left_out: Takes the members that are neither photos nor their labels.
 
     Raises:
         DataError: The file cannot be read, or is damaged.
     """
-    inside = (container / name for name in sorted(member_names(container), key=natural_key))
-    return [path for path in inside if _is_arrow(container) or has_photo_extension(path)]
+    names = sorted(member_names(container), key=natural_key)
+    if _is_arrow(container):
+        return [container / name for name in names]
+    inside = [container / name for name in names if not any(map(is_hidden, PurePosixPath(name).parts))]
+    if left_out is not None:
+        others = (path for path in inside if path.suffix.lower() not in _LABELS)
+        left_out += [path for path in others if not has_photo_extension(path)]
+    return [path for path in inside if has_photo_extension(path)]
 
 
 def _is_arrow(container: Path) -> bool:

@@ -33,6 +33,7 @@ from activitynet.errors import DataError, ImageError
 _log = logging.getLogger(__name__)
 
 _MAX_NAMED = 1000  # files left out that are remembered; the others are counted
+_DESCRIPTIONS = (".json", ".txt")  # of packed data sets
 
 NamedPhoto = tuple[str, Callable[[], Image.Image]]
 
@@ -97,7 +98,7 @@ def _from_text(text: str, *, allow_urls: bool) -> Iterator[NamedPhoto]:
             yield text, _refusal(text, "fetching URLs is off. Pass allow_urls=True, or --allow-urls.")
         return
     if os.path.lexists(text) and (is_saved_dataset(text) or is_shards(text) or is_container(Path(text))):
-        yield from _from_containers(text, Path(text))
+        yield from _from_folder(text, Path(text), packed=True)
     elif is_folder(text):
         yield from _from_folder(text, Path(text))
     elif glob.has_magic(text) and not os.path.lexists(text):
@@ -111,42 +112,32 @@ def _from_text(text: str, *, allow_urls: bool) -> Iterator[NamedPhoto]:
         yield text, _decoder(text, text)
 
 
-def _from_folder(text: str, folder: Path) -> Iterator[NamedPhoto]:
+def _from_folder(text: str, place: Path, *, packed: bool = False) -> Iterator[NamedPhoto]:
+    """Yield the photos below a folder; of a packed data set (or one file of it), also those inside files."""
     photos = others = 0
     left_out: list[Path] = []
     try:
-        for file in walk_files(folder, left_out):
-            if is_photo(file):
-                photos += 1
-                yield str(file), _decoder(file, str(file))
-            elif len(left_out) < _MAX_NAMED:
-                left_out.append(file)
+        for file in walk_files(place, left_out):
+            if packed and is_container(file):
+                # What `datasets` has computed of the other files begins with "cache-".
+                found = [] if file.name.startswith("cache-") else photos_inside(file, left_out)
             else:
-                others += 1
+                found = [file] if is_photo(file) else []
+                if not found and not (packed and file.suffix.lower() in _DESCRIPTIONS):
+                    left_out.append(file)
+            for photo in found:
+                photos += 1
+                yield str(photo), _decoder(photo, str(photo))
+            others += len(left_out[_MAX_NAMED:])
+            del left_out[_MAX_NAMED:]
     except DataError as error:
         yield text, _refusal(text, str(error))
         return
     note = left_out_note(left_out, len(left_out) + others) if left_out else ""
     if not photos:
-        yield text, _refusal(text, f"the folder holds no photos. Check the path. {note}".rstrip())
+        yield text, _refusal(text, f"it holds no photos. Check the path. {note}".rstrip())
     elif note:
         _log.warning("%s: %s", text, note)
-
-
-def _from_containers(text: str, place: Path) -> Iterator[NamedPhoto]:
-    empty = True
-    try:
-        for file in filter(is_container, walk_files(place)):
-            if file.name.startswith("cache-"):  # what `datasets` has computed of the others
-                continue
-            for photo in photos_inside(file):
-                empty = False
-                yield str(photo), _decoder(photo, str(photo))
-    except DataError as error:
-        yield text, _refusal(text, str(error))
-        return
-    if empty:
-        yield text, _refusal(text, "it holds no photos. Check the path.")
 
 
 def _decoder(source: str | Path | bytes | Image.Image, name: str) -> Callable[[], Image.Image]:

@@ -25,11 +25,12 @@ def fuzzer() -> Iterator[Fuzzer]:
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_hostile_files_are_read_or_refused_in_good_order(target: str, fuzzer: Fuzzer) -> None:
-    result = fuzzer.run(target, INPUTS, seed=2024)
+    count = INPUTS // 5 if target == "mat" else INPUTS  # which starts a process for each
+    result = fuzzer.run(target, count, seed=2024)
     assert result.faults == {}
-    assert result.counts.total() == INPUTS
-    refused = INPUTS - result.counts["accepted"]
-    assert min(refused, result.counts["accepted"]) > INPUTS // 50  # neither all sound nor all hopeless
+    assert result.counts.total() == count
+    refused = count - result.counts["accepted"]
+    assert min(refused, result.counts["accepted"]) > count // 50  # neither all sound nor all hopeless
 
 
 def planted(number: int, folder: Path) -> str:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from activitynet.data.archives import index_arrow
-from activitynet.errors import DataError
+from activitynet.data.archives import member_names, read_member
+from activitynet.errors import DataError, ImageError
 
 
 def write(
@@ -26,10 +26,7 @@ def write(
 
 
 def index(path: Path) -> dict[str, bytes]:
-    content = path.read_bytes()
-    with path.open("rb") as file:
-        places = index_arrow(file, "x.arrow")
-    return {name: content[offset : offset + size] for name, (offset, size) in places.items()}
+    return {name: read_member(path / name) for name in member_names(path)}
 
 
 @settings(max_examples=50, deadline=None)
@@ -49,8 +46,16 @@ def test_every_photo_is_found_with_its_bytes(
 
 def test_a_compressed_file_is_refused(tmp_path: Path) -> None:
     options = pa.ipc.IpcWriteOptions(compression="zstd")
-    with pytest.raises(DataError, match=r"'x\.arrow': it is compressed"):
+    with pytest.raises(DataError, match=r"x\.arrow': it is compressed"):
         index(write(tmp_path / "x.arrow", [bytes(1000)] * 3, options=options))
+
+
+def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.arrow", [b"abc", None])
+    assert read_member(path / "image" / "0") == b"abc"
+    for name in ("image/1", "image/2", "image/-1", "image/x", "image", "label/0", "other/0", "image/0/0"):
+        with pytest.raises(ImageError, match=f"holds no '{name}'"):
+            read_member(path / name)
 
 
 def test_cut_off_between_two_batches_it_is_refused(tmp_path: Path) -> None:
@@ -69,7 +74,7 @@ def test_cut_off_between_two_batches_it_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"no arrow file", bytes(1000)])
 def test_other_files_are_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.arrow").write_bytes(content)
-    with pytest.raises(DataError, match=r"cannot read Arrow file 'x\.arrow'"):
+    with pytest.raises(DataError, match=r"cannot read Arrow file .*x\.arrow'"):
         index(tmp_path / "x.arrow")
 
 
@@ -83,9 +88,15 @@ def test_damaged_bytes_end_in_typed_errors(tmp_path: Path) -> None:
         (tmp_path / "y.arrow").write_bytes(
             damaged[: drawn.randrange(len(damaged))] if number % 3 == 0 else damaged
         )
+        path = tmp_path / f"{number}.arrow"
+        (tmp_path / "y.arrow").rename(path)
+        message = f"{number}.arrow"
         try:
-            with (tmp_path / "y.arrow").open("rb") as file:
-                places = index_arrow(file, "y.arrow")
-        except DataError:
-            continue
-        assert all(0 <= offset <= offset + size <= len(whole) for offset, size in places.values())
+            photos = index(path)
+        except (DataError, ImageError) as error:
+            message = str(error)
+        else:
+            assert all(len(content) <= len(whole) for content in photos.values())
+        assert f"{number}.arrow" in message
+        assert "\n" not in message
+        path.unlink()

@@ -104,11 +104,11 @@ def test_a_split_without_train_can_be_evaluated_even_with_one_class(tmp_path: Pa
 
 def test_photos_may_lie_deep_and_other_files_are_reported(tmp_path: Path) -> None:
     plant(
-        tmp_path, "a/1.jpg", "a/x/y/2.png", "a/notes.txt", "a/.DS_Store", "b/3.webp", "b/4.heic", "README.md"
+        tmp_path, "a/1.jpg", "a/x/y/2.png", "a/notes.txt", "a/.DS_Store", "b/3.webp", "b/4.psd", "README.md"
     )
     data = open_folder(tmp_path, val_fraction=0)
     assert [photo.path.name for photo in data.train] == ["1.jpg", "2.png", "3.webp"]
-    assert sorted(path.name for path in data.ignored) == ["4.heic", "README.md", "notes.txt"]
+    assert sorted(path.name for path in data.ignored) == ["4.psd", "README.md", "notes.txt"]
 
 
 @settings(max_examples=50, deadline=None)
@@ -150,7 +150,7 @@ def test_what_is_held_out_depends_on_the_seed_but_not_on_other_classes(tmp_path:
     [
         ([], "holds no photos"),
         (["a/", "b/"], "holds no photos"),
-        (["a/1.heic", "b/2.heic"], r"holds no photos \(2 files of other kinds, such as '1.heic'\)"),
+        (["a/1.psd", "b/2.psd"], r"holds no photos \(left out, .*: '1.psd', 'a', '2.psd' and 1 more\)"),
         (["1.jpg", "a/1.jpg", "b/1.jpg"], "1.jpg' is in no class's folder"),
         (["train/1.jpg", "train/a/1.jpg"], "1.jpg' is in no class's folder"),
         (["a/1.jpg", "a/2.jpg"], "one class only, 'a'"),
@@ -262,3 +262,81 @@ def test_folders_that_may_be_one_class_are_named_with_where_they_are(tmp_path: P
     with pytest.raises(DataError, match=r"'Tai chi' and 'tai_chi' may be one class") as refusal:
         open_folder(tmp_path)
     assert repr(str(tmp_path)) in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("train", "other", "split"),
+    [
+        ("Training", "Testing", "test"),
+        ("training_set", "test_set", "test"),
+        ("train data", "validation-set", "val"),
+        ("TrainSet", "ValSet", "val"),
+    ],
+)
+def test_splits_have_other_usual_names(train: str, other: str, split: str, tmp_path: Path) -> None:
+    plant(tmp_path, f"{train}/a/1.jpg", f"{train}/b/1.jpg", f"{other}/a/2.jpg")
+    data = open_folder(tmp_path, val_fraction=0)
+    assert data.classes == ("a", "b")
+    assert (len(data.train), len(getattr(data, split))) == (2, 1)
+
+
+def test_splits_of_unknown_names_are_refused_unless_the_classes_are_given(tmp_path: Path) -> None:
+    plant(tmp_path, *[f"{part}/{name}/1.jpg" for part in ("part1", "part2") for name in "abc"])
+    with pytest.raises(DataError, match=r"hold the same folders, such as 'a' and 'b'\. If they are splits"):
+        open_folder(tmp_path)
+    assert len(open_folder(tmp_path, classes=["part1", "part2"], val_fraction=0).train) == 6
+    plant(tmp_path, "part1/1.jpg", "part2/1.jpg")  # photos beside the folders: these are classes
+    assert open_folder(tmp_path, val_fraction=0).classes == ("part1", "part2")
+
+
+def test_one_folder_of_the_same_name_in_each_class_makes_no_splits(tmp_path: Path) -> None:
+    plant(tmp_path, "a/images/1.jpg", "b/images/1.jpg", "b/more/1.jpg")
+    assert open_folder(tmp_path, val_fraction=0).classes == ("a", "b")
+
+
+@pytest.mark.parametrize("below", ["", "train/"])
+def test_folders_that_are_no_classes_are_left_out_and_named(below: str, tmp_path: Path) -> None:
+    plant(tmp_path, f"{below}a/1.jpg", f"{below}b/1.jpg", f"{below}b/@eaDir/1.jpg/thumb.jpg")
+    junk = ("__pycache__", "$RECYCLE.BIN", "lost+found", "@eaDir")
+    plant(tmp_path, *[f"{below}{name}/2.jpg" for name in junk])
+    (tmp_path / below / "empty" / "deep").mkdir(parents=True)
+    run = tmp_path / below / "runs" / "first"
+    plant(run, "config.json", "photos.txt", "plots/per_class_f1.png")
+    data = open_folder(tmp_path, val_fraction=0)
+    assert listed(tmp_path, data.train, data) == [("a", f"{below}a/1.jpg"), ("b", f"{below}b/1.jpg")]
+    assert {str(path.relative_to(tmp_path / below)) for path in data.ignored} == {
+        *junk,
+        "b/@eaDir",
+        "empty",
+        "runs",
+        "runs/first",
+    }
+
+
+def test_a_run_beside_splits_is_left_out(tmp_path: Path) -> None:
+    plant(tmp_path, "train/a/1.jpg", "train/b/1.jpg", "val/a/1.jpg")
+    plant(tmp_path / "runs" / "first", "config.json", "photos.txt", "plots/per_class_f1.png")
+    data = open_folder(tmp_path)
+    assert data.classes == ("a", "b")
+    assert data.ignored == (tmp_path / "runs",)
+
+
+def test_photos_are_known_by_their_content_where_their_names_do_not_tell(tmp_path: Path) -> None:
+    plant(tmp_path, "a/notes.txt", "b/empty")
+    picture = Image.radial_gradient("L").resize((40, 30))
+    for name, kind in (
+        ("1", "PNG"),
+        ("2.jpg_large", "JPEG"),
+        ("3.img", "WEBP"),
+        ("4.x", "BMP"),
+        ("5", "TIFF"),
+    ):
+        picture.save(tmp_path / "a" / name, kind)
+    picture.save(tmp_path / "b" / "1.jp2")
+    for name in ("2.jpg.part", "3.jpg_original", "4.jpg~"):  # unfinished, and copies
+        picture.save(tmp_path / "b" / name, "JPEG")
+    picture.save(tmp_path / "b" / "raw.dng", "TIFF")
+    data = open_folder(tmp_path, val_fraction=0)
+    assert [photo.path.name for photo in data.train] == ["1", "2.jpg_large", "3.img", "4.x", "5", "1.jp2"]
+    assert len(data.ignored) == 6
+    check_photos(data)

@@ -466,3 +466,26 @@ def test_damaged_bytes_give_an_image_or_an_image_error(
 def test_random_bytes_give_an_image_or_an_image_error(start: bytes, rest: bytes) -> None:
     with contextlib.suppress(ImageError):
         assert decode_image(start + rest, max_pixels=10**6).mode == "RGB"
+
+
+def test_jpeg_2000_is_read_and_refused_where_it_is_cut_off() -> None:
+    picture = Image.radial_gradient("L").resize((64, 48)).convert("RGB")
+    file = io.BytesIO()
+    picture.save(file, "JPEG2000")
+    assert np.array_equal(np.asarray(decode_image(file.getvalue())), np.asarray(picture))  # it is lossless
+    with pytest.raises(ImageError, match="cannot read photo"):
+        decode_image(file.getvalue()[: len(file.getvalue()) // 2])
+
+
+def test_heic_is_read_or_named_with_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    path = tmp_path / "no extension"
+    picture = Image.new("RGB", (64, 48), (200, 30, 30))
+    pillow_heif.from_pillow(picture).save(path, quality=90)
+    image = decode_image(path)
+    assert (image.mode, image.size) == ("RGB", (64, 48))
+    assert np.abs(np.asarray(image).astype(int) - [200, 30, 30]).max() < 12
+    monkeypatch.delitem(Image.OPEN, "HEIF")
+    monkeypatch.setattr("activitynet.data.decode.can_read_heif", lambda: False)
+    with pytest.raises(ImageError, match=r"it is a HEIC photo\. .*activitynet\[heif\]"):
+        decode_image(path)

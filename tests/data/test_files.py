@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from activitynet.data.files import is_photo, natural_key, visible_entries, walk_files
+from activitynet.data import files
+from activitynet.data.files import (
+    expand_user,
+    is_photo,
+    left_out_note,
+    natural_key,
+    visible_entries,
+    walk_files,
+)
 from activitynet.errors import DataError
 
 
@@ -59,3 +67,41 @@ def test_names_of_any_bytes_are_listed(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="gone"):
         list(visible_entries(tmp_path / "gone"))
+
+
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
+
+
+@pytest.mark.parametrize("name", ["a.HEIC", "a.heif", "a", "a.jpg_large"])
+def test_heic_is_a_photo_where_it_can_be_read(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(HEIC)
+    for readable in (True, False):
+        monkeypatch.setattr(files, "can_read_heif", lambda readable=readable: readable)
+        assert is_photo(path) == readable
+
+
+def test_what_is_left_out_is_counted_and_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [Path("x") / name for name in ("a.txt", "b.HEIC", "c", "d", "e")]
+    monkeypatch.setattr(files, "can_read_heif", lambda: False)
+    note = left_out_note(paths)
+    assert "'a.txt', 'b.HEIC', 'c' and 2 more." in note
+    assert note.endswith("pip install 'activitynet[heif]'.")
+    monkeypatch.setattr(files, "can_read_heif", lambda: True)
+    assert "heif" not in left_out_note(paths)
+    assert left_out_note(paths[:1]).endswith(": 'a.txt'.")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+def test_a_pipe_is_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert not is_photo(tmp_path / "pipe")
+
+
+def test_only_a_leading_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    assert expand_user("~/photos") == "/home/me/photos"
+    for text in ("a/~/b", "~nobody-of-this-name/x", "hf://org/name", "https://example.org/~a/1.jpg", ""):
+        assert expand_user(text) == text

@@ -210,3 +210,37 @@ def test_photos_inside_tar_files_are_found_by_file_folder_and_pattern(tmp_path: 
     ((name, open_photo),) = iter_photos(tmp_path / "c.tar.gz")
     with pytest.raises(ImageError, match="empty file"):
         open_photo()
+
+
+def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = saved(tmp_path / "a.png")
+    for source in ("~/a.png", Path("~/a.png"), "~", "~/*.png"):
+        assert names(source) == [str(path)]
+
+
+def test_what_a_folder_holds_beside_photos_is_counted_and_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    saved(tmp_path / "a.png").rename(tmp_path / "no extension")
+    for number in range(5):
+        (tmp_path / f"{number}.txt").touch()
+    assert names(tmp_path) == [str(tmp_path / "no extension")]
+    assert "'0.txt', '1.txt', '2.txt' and 2 more." in caplog.text
+    assert len(caplog.records) == 1
+    (tmp_path / "no extension").unlink()
+    assert "it holds no photos. Check the path. left out" in refused(tmp_path)
+
+
+def test_what_lies_beside_shards_or_in_them_is_taken_or_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from test_archives_containers import jpeg, pack
+
+    members = {"1.jpg": jpeg(0), "1.cls": "0", "._1.jpg": b"what a system left", "README.md": "about"}
+    pack(tmp_path / "a.tar", members)
+    saved(tmp_path / "b.png")
+    for name in ("c.psd", "classes.txt"):
+        (tmp_path / name).touch()
+    assert names(tmp_path) == [str(tmp_path / "a.tar" / "1.jpg"), str(tmp_path / "b.png")]
+    assert caplog.messages[0].endswith("no classes: 'README.md', 'c.psd'.")

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import random
+import struct
+import sys
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +12,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+from activitynet.data import mat_reader
 from activitynet.data.dataset import ACTIVITIES
 from activitynet.data.mpii import MpiiImage, open_mpii, read_mpii
 from activitynet.errors import DataError
@@ -186,7 +191,7 @@ def test_an_image_listed_twice_is_refused(tmp_path: Path) -> None:
 def test_other_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.mat"
     savemat(path, {"RELEASE": {"annolist": 1}})
-    with pytest.raises(DataError, match=r"has no fields RELEASE\.annolist, img_train and act"):
+    with pytest.raises(DataError, match=r"has no structs RELEASE\.annolist, img_train and act"):
         read_mpii(path)
     savemat(path, {"other": 1})
     with pytest.raises(DataError, match="no variable 'RELEASE'"):
@@ -208,5 +213,82 @@ def test_one_image_alone_is_too_few(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     path = release(tmp_path / "x.mat", [annotation("1.jpg", 1)], [act("sports")], [1])
     assert read_mpii(path) == [MpiiImage("1.jpg", "sports", "some activity", 1, True)]
-    with pytest.raises(DataError, match="no labelled training images of two or more categories"):
+    with pytest.raises(DataError, match="training photos of one class only, 'sports'"):
         open_mpii(path)
+
+
+def element(kind: int, content: bytes) -> bytes:
+    return struct.pack("<II", kind, len(content)) + content + b"\0" * (-len(content) % 8)
+
+
+def matrix(kind: int, sides: tuple[int, ...], content: bytes, name: bytes = b"RELEASE") -> bytes:
+    head = element(6, struct.pack("<II", kind, 0)) + element(5, struct.pack(f"<{len(sides)}i", *sides))
+    return element(14, head + element(1, name) + content)
+
+
+def mat(*variables: bytes) -> bytes:
+    return b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack("<H", 0x0100) + b"IM" + b"".join(variables)
+
+
+FIELDS = struct.pack("<HHI", 5, 4, 32) + element(1, b"annolist".ljust(32, b"\0"))
+NEST = (struct.pack("<II", 14, 2**31 - 1) + matrix(1, (1, 1), b"", b"")[8:]) * 100_000
+HUGE = 2**31 - 1
+HOSTILE = {
+    "no file": b"",
+    "another file": b"PK\x03\x04" * 99,
+    "a file of HDF5": b"MATLAB 7.3 MAT-file".ljust(512),
+    "a deep nest": mat(matrix(1, (1, 1), NEST)),
+    "cells that are not there": mat(matrix(1, (1, HUGE), b"")),
+    "structs that are not there": mat(matrix(2, (HUGE, 1), FIELDS)),
+    "a packed bomb": mat(element(15, zlib.compress(matrix(6, (1, 2**25), element(9, bytes(2**28))), 1))),
+    "a value that claims to be long": mat(matrix(6, (1, 1), struct.pack("<II", 9, 2**32 - 8))),
+    "more sides than a thing can have": mat(matrix(6, (3,) * 100_000, b"")),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_hostile_files_end_in_one_line(what: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.mat"
+    path.write_bytes(HOSTILE[what])
+    with pytest.raises(DataError, match=r"cannot read .*x\.mat'") as refusal:
+        read_mpii(path)
+    assert "\n" not in str(refusal.value)
+    assert len(str(refusal.value)) < 700
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
+@pytest.mark.parametrize("name", ["MAX_MEMORY", "MAX_OUTPUT"])
+def test_the_limits_hold(name: str, published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(read_mpii(published)) == 6
+    program = tmp_path / "reader.py"
+    code = Path(mat_reader.__file__).read_text()
+    (line,) = [line for line in code.splitlines() if line.startswith(f"{name} = ")]
+    program.write_text(code.replace(line, f"{name} = {2**26 if name == 'MAX_MEMORY' else 100}"))
+    monkeypatch.setattr(mat_reader, "__file__", str(program))
+    with pytest.raises(DataError, match=r"cannot read .*mpii\.mat'"):
+        read_mpii(published)
+
+
+def test_a_flipped_bit_in_what_is_not_used_is_noticed(published: Path) -> None:
+    damaged = bytearray(published.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    published.write_bytes(damaged)
+    with pytest.raises(DataError, match=r"cannot read .*Copy or download it again"):
+        read_mpii(published)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_damaged_bytes_are_read_or_refused(seed: int, published: Path) -> None:
+    chance = random.Random(seed)
+    content = bytearray(zlib.decompress(published.read_bytes()[136:]))
+    for _ in range(chance.choice([1, 2, 8])):
+        content[chance.randrange(len(content))] = chance.choice([0, 1, 255, chance.randrange(256)])
+    # The damage lies within what is packed, where no checksum tells of it.
+    published.write_bytes(mat(element(15, zlib.compress(bytes(content)))))
+    message = "mpii.mat"
+    try:
+        open_mpii(published)
+    except DataError as error:
+        message = str(error)
+    assert "mpii.mat" in message
+    assert "\n" not in message

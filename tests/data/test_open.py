@@ -60,3 +60,18 @@ def test_what_to_hold_out_is_checked(options: dict[str, Any], tmp_path: Path) ->
     table.write_text("path,label,split\n1.jpg,a,train\n2.jpg,b,train\n3.jpg,b,val\n")
     with pytest.raises(DataError, match=f"{next(iter(options))} must lie in"):
         open_data(table, **options)
+
+
+def test_what_is_left_out_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("a/1.jpg", "b/1.jpg", "b/notes.txt", "README.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    open_data(tmp_path)
+    (record,) = caplog.records
+    assert "'README.md', 'notes.txt'." in record.getMessage()
+
+
+def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "t.csv").write_text("path,label\n1.jpg,a\n2.jpg,b\n")
+    assert open_data("~/t.csv", val_fraction=0).train[0].path == tmp_path / "1.jpg"

@@ -17,10 +17,8 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, Value
 from hub_server import COMMIT, serve
 from test_archives_containers import jpeg
 
-from activitynet.data import sources
 from activitynet.data.decode import read_photo
 from activitynet.data.open import open_data
-from activitynet.data.sources import open_hub_dataset
 from activitynet.errors import DataError
 
 LABEL = ClassLabel(names=["b", "a"])
@@ -194,7 +192,7 @@ def test_a_path_that_fsspec_would_take_for_an_address_is_refused(tmp_path: Path)
 
 def test_only_the_explicit_form_means_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[Any] = []
-    monkeypatch.setattr(sources, "_datasets", opened.append)
+    monkeypatch.setattr(datasets, "load_dataset", lambda *given, **_: opened.append(given))
     monkeypatch.chdir(tmp_path)
     for place in ("org/name", "datasets/org/name", "./hf/org/name"):
         with pytest.raises(DataError, match="cannot be found"):
@@ -214,7 +212,7 @@ def test_only_the_explicit_form_means_the_hub(tmp_path: Path, monkeypatch: pytes
 def test_an_older_library_is_not_trusted_with_what_others_wrote(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets, "__version__", "5.1.9")
     with pytest.raises(DataError, match="needs a newer datasets"):
-        open_hub_dataset("hf://org/name")
+        open_data("hf://org/name")
 
 
 SCRIPT = """

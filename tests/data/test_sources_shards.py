@@ -100,7 +100,7 @@ def test_numbers_are_places_in_the_list_of_classes(tmp_path: Path, caplog: pytes
 @pytest.mark.parametrize(
     ("members", "reason"),
     [
-        ({**ONE, "0.cls": "0"}, r"photo .*x\.tar/1\.jpg' has no label\. Pack 1\.cls"),
+        ({**ONE, "0.cls": "0"}, r"photo .*x\.tar/1\.jpg': it has no label\. Pack 1\.cls"),
         ({**NAMED, "1.txt": " "}, "has no label"),
         ({**NAMED, "2.cls": "1"}, "sample '2' has no photo"),
         ({**NAMED, "2.left.jpg": jpeg(2)}, "sample '2' has no photo.*first dot"),
@@ -114,7 +114,7 @@ def test_numbers_are_places_in_the_list_of_classes(tmp_path: Path, caplog: pytes
         ({**ONE, "0.json": '{"label": -1}', "1.cls": "1"}, "label -1 is not one of"),
         ({**ONE, "0.json": '{"label": 123456789}', "1.cls": "1"}, "too great for a class's number"),
         ({**ONE, "0.cls": "0", "1.txt": "b"}, "'b' is a name, and 0 is a number"),
-        ({**ONE, "0.cls": "0", "1.cls": "0"}, "photos of one class only"),
+        ({**ONE, "0.cls": "0", "1.cls": "0"}, "of one class only"),
         ({**ONE, "0.txt": b"\xff", "1.txt": "b"}, "'0.txt' is not UTF-8"),
         ({"a.md": "x"}, "lists no photos"),
     ],

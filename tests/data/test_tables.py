@@ -4,6 +4,7 @@ import csv
 import json
 import random
 import sys
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -145,7 +146,12 @@ GOOD = "path,label\n1.jpg,a\n2.jpg,b\n"
         ("path;label\n1.jpg;a\n", "no column 'path' .* Are its columns separated by commas"),
         ("path,label,label\n", "row 1: column 'label' occurs twice"),
         ("path,label,splits\n", r"column 'splits' is not known\. Did you mean 'split'"),
-        ("path,label,Group\n", r"column 'Group' is not known\. Did you mean 'group'"),
+        ("path,Path,label,label\n", "row 1: column 'label' occurs twice"),
+        (GOOD + "https://example.org/3.jpg,a\n", r"row 4: path .* is a URL\. Download the photo"),
+        (GOOD + "C:\\photos\\3.jpg,a\n", r"row 4: path .* is of Windows\. Write it relative"),
+        (GOOD + "..\\3.jpg,a\n", r"row 4: path .* leads out of the table's folder"),
+        (GOOD + "  ,a\n", "row 4: path is empty"),
+        ("path,label\n1.jpg,01\n2.jpg,1\n", r"labels '01' and '1' may be one class"),
         (GOOD + "3.jpg\n", "row 4: there are 1 cells for 2 columns"),
         (GOOD + "3.jpg,a,b\n", "row 4: there are 3 cells for 2 columns"),
         (GOOD + ",a\n", "row 4: path is empty"),
@@ -164,7 +170,7 @@ GOOD = "path,label\n1.jpg,a\n2.jpg,b\n"
             "path,label,split,group\n1.jpg,a,train,g\n2.jpg,b,train,\n3.jpg,a,val,g\n",
             "row 4: group 'g' is in split 'val' here and in 'train' in row 2",
         ),
-        ("path,label\n1.jpg,a\n2.jpg,a\n", "photos of one class only to train on, 'a'"),
+        ("path,label\n1.jpg,a\n2.jpg,a\n", "training photos of one class only, 'a'"),
         ("path,label\n1.jpg,tai chi\n2.jpg,Tai_Chi\n", "may be one class"),
         ("path,label,split\n1.jpg,a,train\n2.jpg,b,train\n3.jpg,c,val\n", "row 4: label 'c' is not one of"),
     ],
@@ -185,7 +191,8 @@ def test_a_csv_table_that_cannot_be_used_is_refused(text: str | bytes, message: 
         ('{"path": "1.jpg"}', "row 2: there is no column 'label'"),
         ('{"path": "1.jpg", "path": "2.jpg", "label": "a"}', r"row 2: .* \(field 'path' is there twice\)"),
         ('{"path": 1, "label": "a"}', "row 2: path must be text, got 1"),
-        ('{"path": "1.jpg", "label": 3}', "row 2: label must be text, got 3"),
+        ('{"path": "1.jpg", "label": 3.5}', "row 2: label must be text, got 3.5"),
+        ('{"path": "1.jpg", "label": true}', "row 2: label must be text, got True"),
         ('{"path": "1.jpg", "label": null}', "row 2: label is empty"),
         ('{"path": "1.jpg", "label": "a", "group": true}', "row 2: group must be text, got True"),
         ('{"path": "1.jpg", "label": "a", "group": 1.5}', "row 2: group must be text"),
@@ -228,8 +235,8 @@ def test_a_damaged_parquet_table_is_refused(tmp_path: Path) -> None:
     write_parquet(tmp_path / "t.parquet", [{"path": "1.jpg", "lable": "a"}])
     with pytest.raises(DataError, match=r"no column 'label' among .* Did you mean 'lable'"):
         open_table(tmp_path / "t.parquet")
-    write_parquet(tmp_path / "t.parquet", [{"path": "1.jpg", "label": 5}])
-    with pytest.raises(DataError, match="row 1: label must be text, got 5"):
+    write_parquet(tmp_path / "t.parquet", [{"path": "1.jpg", "label": 5.5}])
+    with pytest.raises(DataError, match=r"row 1: label must be text, got 5\.5"):
         open_table(tmp_path / "t.parquet")
 
 
@@ -313,7 +320,11 @@ def test_what_is_written_is_read(
         write_table(table, rows)
     data = open_table(table, classes=labels)
     found = {(str(p.path), data.classes[p.label], p.group, p.source) for p in data.val}
-    assert found == {(str(folder / r["path"]), r["label"], r["group"], r["source"]) for r in rows}
+    groups = [unicodedata.normalize("NFC", row["group"]) for row in rows]
+    assert found == {
+        (str(folder / r["path"]), r["label"], group, r["source"])
+        for r, group in zip(rows, groups, strict=True)
+    }
 
 
 @pytest.mark.parametrize(
@@ -355,3 +366,67 @@ def test_a_damaged_parquet_table_is_refused_on_one_line(tmp_path: Path) -> None:
             message = str(error)
         assert "t.parquet'" in message
         assert message.isprintable()
+
+
+def test_labels_that_differ_in_form_alone_are_one_class(tmp_path: Path) -> None:
+    text = "path,label\n1.jpg,caf\u00e9\n2.jpg,cafe\u0301\n3.jpg,1\n4.jpg,1.0\n5.jpg,1.00\n"
+    data = open_table(write_csv(tmp_path / "t.csv", text), val_fraction=0)
+    assert data.classes == ("1", "caf\u00e9")
+    assert [photo.label for photo in data.train] == [0, 0, 0, 1, 1]
+    exact = open_table(tmp_path / "t.csv", classes=["cafe\u0301", "1.0", "1"], val_fraction=0)
+    assert [photo.label for photo in exact.train] == [0, 0, 1, 2, 2]  # names that are there go first
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+@pytest.mark.parametrize("number", [int, float])
+def test_whole_numbers_are_names(kind: str, number: type, tmp_path: Path) -> None:
+    rows = [{"path": f"{n}.jpg", "label": number(n % 3 + 7), "group": number(n)} for n in range(6)]
+    data = open_table(write_table(tmp_path / f"t.{kind}", rows), val_fraction=0)
+    assert data.classes == ("7", "8", "9")
+    assert {photo.group for photo in data.train} == set("012345")
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_columns_are_known_in_any_case(kind: str, tmp_path: Path) -> None:
+    rows = [{"Path": f"{n}.jpg", "LABEL": "ab"[n], "Group": f"g{n}", "Split": "Training"} for n in range(2)]
+    data = open_table(write_table(tmp_path / f"t.{kind}", rows), val_fraction=0)
+    assert [(photo.path.name, photo.group) for photo in data.train] == [("0.jpg", "g0"), ("1.jpg", "g1")]
+    # What has the exact name goes before.
+    rows = [{"path": f"{n}.jpg", "label": "ab"[n], "Path": "x"} for n in range(2)]
+    assert len(open_table(write_table(tmp_path / f"u.{kind}", rows), val_fraction=0).train) == 2
+
+
+@pytest.mark.parametrize(
+    ("there", "written"),
+    [
+        ("a/1.jpg", "a\\1.jpg"),
+        ("a/1.jpg", " a/1.jpg "),
+        ("a/1.JPG", "a/1.jpg"),
+        ("a/1.jpg", "a/1.JPG"),
+        ("a/1.Jpeg", " a\\1.jpeg"),
+        ("a/caf\u00e9.jpg", "a/cafe\u0301.jpg"),
+        ("a/ 1.jpg", "a/ 1.jpg"),
+    ],
+)
+def test_a_path_that_is_written_otherwise_finds_its_file(there: str, written: str, tmp_path: Path) -> None:
+    file = tmp_path / there
+    file.parent.mkdir()
+    file.touch()
+    table = write_csv(tmp_path / "t.csv", f'path,label\n"{written}",a\nb.jpg,b\n')
+    assert open_table(table, val_fraction=0).train[0].path == file
+
+
+def test_of_two_files_that_a_path_may_mean_none_is_taken(tmp_path: Path) -> None:
+    for name in ("1.JPG", "1.Jpg", "2.jpg", "2.JPG"):
+        (tmp_path / name).touch()
+    table = write_csv(tmp_path / "t.csv", "path,label\n1.jpg,a\n2.JPG,b\n")
+    assert [photo.path.name for photo in open_table(table, val_fraction=0).train] == ["1.jpg", "2.JPG"]
+
+
+def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    table = write_csv(tmp_path / "t.csv", "path,label\n~/1.jpg,a\n~x.jpg,b\n")
+    assert [photo.path for photo in open_table(table, val_fraction=0).train] == [
+        tmp_path / "home" / "1.jpg",
+        tmp_path / "~x.jpg",
+    ]

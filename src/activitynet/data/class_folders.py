@@ -7,16 +7,9 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
-from activitynet.data.dataset import (
-    SPLIT_NAMES,
-    ClassIndex,
-    Photo,
-    PhotoData,
-    checked_classes,
-    inferred_classes,
-)
-from activitynet.data.files import is_folder, is_photo, visible_entries, walk_files
-from activitynet.data.splits import check_val_fraction, train_val_split
+from activitynet.data.dataset import PhotoData, split_named
+from activitynet.data.files import is_folder, is_photo, left_out_note, visible_entries, walk_files
+from activitynet.data.listing import Entry, listed_photos
 from activitynet.errors import DataError
 
 _LAYOUT = (
@@ -34,9 +27,10 @@ def open_folder(
 ) -> PhotoData:
     """List the photos of a folder that holds one folder a class, perhaps below ``train``, ``val``, ``test``.
 
-    Photos may lie at any depth below their class's folder; hidden files are passed over. ``valid`` and
-    ``validation`` also mean ``val``. Where there is ``train`` (or no split at all) but no ``val``, a
-    share of each class's photos is held out; a class with a single photo keeps it for training.
+    Photos may lie at any depth below their class's folder; hidden files are passed over. Splits may have
+    other usual names (`split_named`). A folder without photos is no class, and neither is a training run.
+    Where there is ``train`` (or no split at all) but no ``val``, a share of each class's photos is held
+    out; a class with a single photo keeps it for training.
 
     Args:
         path: The folder.
@@ -49,31 +43,33 @@ def open_folder(
 
     Raises:
         DataError: The folder is missing, empty or laid out in another way, a folder is no known class,
-            or there are photos to train on of one class only.
+            there are photos to train on of one class only; or folders look like splits of unknown names,
+            and ``classes`` does not say that they are classes.
     """
     root = Path(path)
     if not is_folder(root):
         fault = "is not a folder" if os.path.lexists(root) else "cannot be found"
         raise DataError(f"data folder {str(root)!r} {fault}. {_LAYOUT}")
-    check_val_fraction(val_fraction, seed)
-
     ignored: list[Path] = []
-    folders = _folders_by_split(root, ignored)
-    names = _inferred_classes(root, folders) if classes is None else checked_classes(classes)
-    photos = {split: _labelled(group, names, ignored) for split, group in folders.items()}
-    for split, found in photos.items():
+    entries: list[Entry] = []
+    splits = _folders_by_split(root, ignored)
+    if classes is None and [folder.parent for folder in splits.get("train", ())][:1] == [root]:
+        _check_no_splits(splits["train"])
+    for split, folders in splits.items():
+        found = [entry for folder in folders for entry in _entries(folder, split, ignored)]
         if not found:
-            where = f"{str(root)!r}" if len(photos) == 1 else f"the {split!r} folder of {str(root)!r}"
-            others = f" ({len(ignored)} files of other kinds, such as {ignored[0].name!r})" if ignored else ""
+            where = f"{str(root)!r}" if len(splits) == 1 else f"the {split!r} folder of {str(root)!r}"
+            others = f" ({left_out_note(ignored).rstrip('.')})" if ignored else ""
             raise DataError(f"{where} holds no photos{others}. {_LAYOUT}")
-    train, val = photos.get("train", ()), photos.get("val", ())
-    labels = {photo.label for photo in train}
-    if len(labels) == 1:
-        only = names[labels.pop()]
-        raise DataError(f"{str(root)!r} holds photos of one class only, {only!r}: add a second. {_LAYOUT}")
-    if train and "val" not in photos:
-        train, val = train_val_split(train, val_fraction, seed)
-    return PhotoData(names, train, val, photos.get("test", ()), tuple(ignored))
+        entries += found
+    return listed_photos(
+        entries,
+        f"data folder {str(root)!r}",
+        classes=classes,
+        val_fraction=val_fraction,
+        seed=seed,
+        ignored=ignored,
+    )
 
 
 def _folders_by_split(root: Path, ignored: list[Path]) -> dict[str, list[Path]]:
@@ -82,7 +78,7 @@ def _folders_by_split(root: Path, ignored: list[Path]) -> dict[str, list[Path]]:
     splits: dict[str, Path] = {}
     classes = []
     for folder in folders:
-        split = SPLIT_NAMES.get(folder.name.lower())
+        split = split_named(folder.name)
         if split is None:
             classes.append(folder)
         elif split in splits:
@@ -94,7 +90,8 @@ def _folders_by_split(root: Path, ignored: list[Path]) -> dict[str, list[Path]]:
             splits[split] = folder
     if not splits:
         return {"train": classes}
-    if classes:
+    ignored += [folder for folder in classes if not _holds_photos(folder)]
+    if classes := [folder for folder in classes if folder not in ignored]:
         raise DataError(
             f"{str(root)!r} mixes the split {next(iter(splits.values())).name!r} with other folders such as "
             f"{classes[0].name!r}. {_LAYOUT}"
@@ -104,7 +101,7 @@ def _folders_by_split(root: Path, ignored: list[Path]) -> dict[str, list[Path]]:
 
 def _subfolders(folder: Path, ignored: list[Path]) -> list[Path]:
     folders = []
-    for entry in visible_entries(folder):
+    for entry in visible_entries(folder, ignored):
         if is_folder(entry):
             folders.append(entry)
         elif is_photo(entry):
@@ -114,44 +111,41 @@ def _subfolders(folder: Path, ignored: list[Path]) -> list[Path]:
     return folders
 
 
-def _class_name(folder: Path) -> str:
-    """Return a folder's name as text that is the same on every system and fits into JSON."""
-    readable = os.fsencode(folder.name).decode("utf-8", errors="replace")
-    return unicodedata.normalize("NFC", readable)
+def _entries(folder: Path, split: str, ignored: list[Path]) -> list[Entry]:
+    """List the photos below a class's folder, in natural order."""
+    # A name is text that is the same on every system and fits into JSON.
+    label = unicodedata.normalize("NFC", os.fsencode(folder.name).decode("utf-8", errors="replace"))
+    entries = []
+    for file in walk_files(folder, ignored):
+        if is_photo(file):
+            entries.append(Entry(file, label, split, where=f"folder {str(folder)!r}"))
+        else:
+            ignored.append(file)
+    if not entries and folder not in ignored:
+        ignored.append(folder)
+    return entries
 
 
-def _inferred_classes(root: Path, folders: dict[str, list[Path]]) -> tuple[str, ...]:
-    every = [_class_name(folder) for group in folders.values() for folder in group]
-    # A folder that only val or test has is no class: nothing would be learned of it.
-    learned = [_class_name(folder) for folder in folders.get("train", ())]
-    try:
-        return inferred_classes(learned or every)
-    except DataError as error:
-        raise DataError(f"data folder {str(root)!r}: {error}") from error
+def _holds_photos(folder: Path) -> bool:
+    return any(map(is_photo, walk_files(folder)))
 
 
-def _labelled(folders: list[Path], classes: tuple[str, ...], ignored: list[Path]) -> tuple[Photo, ...]:
-    """List the photos below class folders, by label and then in natural order."""
-    index = ClassIndex(classes)
-    folder_of: dict[int, Path] = {}
+def _check_no_splits(folders: list[Path]) -> None:
+    """Refuse folders that hold the same folders and no photos beside them, as splits do."""
+    holders: dict[str, Path] = {}
+    shared: dict[tuple[Path, Path], list[str]] = {}
     for folder in folders:
-        label = _label(folder, index)
-        if label in folder_of:
-            both = f"{str(folder_of[label])!r} and {str(folder)!r}"
-            raise DataError(f"{both} are one class, {classes[label]!r}. Merge them.")
-        folder_of[label] = folder
-    photos = []
-    for label, folder in sorted(folder_of.items()):
-        for file in walk_files(folder):
-            if is_photo(file):
-                photos.append(Photo(file, label))
-            else:
-                ignored.append(file)
-    return tuple(photos)
-
-
-def _label(folder: Path, index: ClassIndex) -> int:
-    try:
-        return index.find(_class_name(folder))
-    except DataError as error:
-        raise DataError(f"folder {str(folder)!r}: {error}") from error
+        entries = visible_entries(folder)
+        if any(is_photo(entry) for entry in entries if not is_folder(entry)):
+            continue
+        for name in [entry.name.lower() for entry in entries if is_folder(entry)]:
+            first = holders.setdefault(name, folder)
+            if first != folder:
+                shared.setdefault((first, folder), []).append(name)
+    for (first, second), names in shared.items():
+        if len(names) > 1:
+            raise DataError(
+                f"{str(first)!r} and {str(second)!r} hold the same folders, such as {names[0]!r} and "
+                f"{names[1]!r}. If they are splits, call them train, val and test; if they are classes, "
+                f"list the classes (--classes)."
+            )

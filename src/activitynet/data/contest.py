@@ -7,26 +7,32 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
+import logging
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from activitynet.data.dataset import (
-    ACTIVITIES,
-    ClassIndex,
-    Photo,
-    PhotoData,
-    checked_classes,
-    inferred_classes,
-)
+from activitynet.data.dataset import ACTIVITIES, ClassIndex, PhotoData, inferred_classes
 from activitynet.data.duplicates import group_duplicates
-from activitynet.data.files import absolute, is_folder, is_photo, natural_key, visible_entries
-from activitynet.data.splits import train_val_split
+from activitynet.data.files import (
+    absolute,
+    has_photo_extension,
+    is_folder,
+    is_photo,
+    left_out_note,
+    natural_key,
+    visible_entries,
+)
+from activitynet.data.listing import Entry, listed_photos
+from activitynet.data.splits import check_val_fraction, train_val_split
 from activitynet.data.tables import read_rows
 from activitynet.errors import DataError, clipped, did_you_mean, shown
 from activitynet.serialization.atomic import write_text
+
+_log = logging.getLogger(__name__)
 
 TRAIN, TEST = "img_train", "img_test"
 ANSWERS, CATEGORIES = "train_answers.csv", "activity_categories.csv"
@@ -84,42 +90,41 @@ def open_contest(
         DataError: A file is missing or damaged, an answer names no photo or no category, or a photo has
             no answer.
     """
+    check_val_fraction(val_fraction, seed)
     folder = Path(path)
     categories = read_categories(folder)
-    names = _classes(folder, categories) if classes is None else checked_classes(classes)
-    index = ClassIndex(names)
     answers = folder / ANSWERS
     files = _files(folder / TRAIN)
-    photos: dict[Path, Photo] = {}
+    entries: dict[Path, Entry] = {}
     for row, (photo_id, category_id) in _read_pairs(answers, "img_id", "target_feature").items():
+        where = f"{str(answers)!r}, row {row}"
         file = files.get(photo_id)
         if file is None:
             raise DataError(
-                f"{str(answers)!r}, row {row}: {TRAIN!r} has no photo {shown(photo_id)}. "
-                f"Unpack it again, or remove the row."
+                f"{where}: {TRAIN!r} has no photo {shown(photo_id)}. Unpack it again, or remove the row."
             )
-        if file in photos:
-            raise DataError(f"{str(answers)!r}, row {row}: photo {photo_id!r} has an answer already.")
+        if file in entries:
+            raise DataError(f"{where}: photo {photo_id!r} has an answer already.")
         if category_id not in categories:
             raise DataError(
-                f"{str(answers)!r}, row {row}: {shown(category_id)} is no id of {CATEGORIES!r}."
+                f"{where}: {shown(category_id)} is no id of {CATEGORIES!r}."
                 f"{did_you_mean(category_id, categories)}"
             )
-        try:
-            label = index.find(categories[category_id])
-        except DataError as error:
-            raise DataError(f"{str(answers)!r}, row {row}: {clipped(error)}") from error
-        photos[file] = Photo(file, label)
-    without = sorted({file.name for file in files.values()} - {file.name for file in photos}, key=natural_key)
+        entries[file] = Entry(file, categories[category_id], where=f"row {row}")
+    without = sorted((file.name for file in set(files.values()) - entries.keys()), key=natural_key)
     if without:
         raise DataError(f"{str(answers)!r} has no answer for {_some(without)} in {TRAIN!r}.")
-    if len({photo.label for photo in photos.values()}) < 2:
-        raise DataError(f"{str(answers)!r} has answers of fewer than two categories.")
-    ordered = sorted(photos.values(), key=lambda photo: (photo.label, natural_key(photo.path.name)))
-    grouped = group_duplicates(ordered) if val_fraction else tuple(ordered)
-    train, val = train_val_split(grouped, val_fraction, seed)
-    ignored = tuple(file for file in visible_entries(folder / TRAIN) if not is_photo(file))
-    return PhotoData(index.classes, train, val, ignored=ignored)
+    data = listed_photos(
+        sorted(entries.values(), key=lambda entry: natural_key(entry.path.name)),
+        repr(str(answers)),
+        classes=_classes(folder, categories) if classes is None else classes,
+        val_fraction=0,
+        ignored=[file for file in visible_entries(folder / TRAIN) if not is_photo(file)],
+    )
+    if not val_fraction:
+        return data
+    train, val = train_val_split(group_duplicates(data.train), val_fraction, seed)
+    return dataclasses.replace(data, train=train, val=val)
 
 
 def _classes(folder: Path, categories: dict[str, str]) -> tuple[str, ...]:
@@ -138,9 +143,12 @@ def photos_to_answer(path: str | os.PathLike[str]) -> tuple[Path, ...]:
         DataError: There are none.
     """
     folder = Path(path) / TEST
-    photos = tuple(file for file in visible_entries(folder) if is_photo(file))
+    files = visible_entries(folder)
+    photos = tuple(file for file in files if is_photo(file))
     if not photos:
         raise DataError(f"{str(folder)!r} holds no photos.")
+    if len(photos) < len(files):
+        _log.warning("%s: %s", folder, left_out_note([file for file in files if file not in photos]))
     return photos
 
 
@@ -242,7 +250,7 @@ def _files(folder: Path) -> dict[str, Path]:
 def _ids_have_suffixes(folder: Path) -> bool:
     """Tell whether the answers name photos with their extension; a submission does as they do."""
     for photo_id, _ in _read_pairs(folder / ANSWERS, "img_id", "target_feature").values():
-        return is_photo(Path(photo_id))
+        return has_photo_extension(Path(photo_id))
     return False
 
 

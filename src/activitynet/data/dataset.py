@@ -137,7 +137,16 @@ def slug(name: str) -> str:
     return re.sub(r"[\W_]+", "_", unicodedata.normalize("NFC", name.lower()))
 
 
-SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+
+
+def split_named(name: str) -> str | None:
+    """Return the split that a name means, or `None`: ``"train"`` for ``"Training"`` and ``"train_set"``."""
+    return SPLIT_NAMES.get(re.sub(r"[\W_]*(set|data|images|photos)$", "", name.lower()))
 
 
 @dataclass(frozen=True)
@@ -186,7 +195,7 @@ class PhotoData:
         train: Photos to learn from.
         val: Photos to choose and stop by.
         test: Photos kept apart; there are some only where there is a ``test`` folder.
-        ignored: Files that are no photos by their extension, for the caller to mention.
+        ignored: Files and folders that were left out, as no photos or no classes.
         skipped: Photos that cannot be read and were left out of the splits (see `check_photos`).
     """
 

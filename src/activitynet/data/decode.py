@@ -16,14 +16,15 @@ import numpy as np
 from PIL import Image, ImageFile, JpegImagePlugin
 
 from activitynet.data.archives import read_member
+from activitynet.data.files import HEIF_REMEDY, can_read_heif, is_heif
 from activitynet.errors import DataError, ImageError, clipped
 
 MAX_PIXELS = 178_956_970
 """Most pixels of a photo: the size from which Pillow suspects a decompression bomb and refuses."""
 
 # Only formats whose decoders are part of Pillow: EPS, for one, would start a program.
-_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "PPM", "AVIF")
-_READABLE = "JPEG, PNG, GIF, WebP, BMP, TIFF, PPM or AVIF"
+_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "PPM", "AVIF", "JPEG2000", "HEIF")
+_READABLE = "JPEG, PNG, GIF, WebP, BMP, TIFF, PPM, AVIF or JPEG 2000"
 
 _EXIF_ORIENTATION = 0x0112
 _SIDEWAYS = range(5, 9)  # orientations that swap width and height
@@ -151,7 +152,7 @@ class OpenPhoto:
             return self._finished()
 
     def _finished(self) -> Image.Image:
-        self._file.decoding = True
+        self._file.decoding = self._image.format != "JPEG2000"  # whose decoder reads until nothing comes
         return _finish(self._image)
 
 
@@ -252,6 +253,7 @@ def _identify(file: Any, name: str) -> ImageFile.ImageFile:
     start = file.read(16)
     if not start:
         raise ImageError(f"cannot read photo {name!r}: it is empty. Copy or download it again.")
+    lacks_heif = is_heif(start) and not can_read_heif()
     for image_format in _FORMATS:
         factory, accepts = Image.OPEN.get(image_format, (None, None))
         if factory is None or (accepts is not None and accepts(start) is not True):
@@ -260,6 +262,8 @@ def _identify(file: Any, name: str) -> ImageFile.ImageFile:
         damage = contextlib.suppress(SyntaxError, IndexError, TypeError, struct.error)
         with damage, _without_size_warning(image_format == "GIF"):  # whose frames may be larger than it
             return factory(file, "")
+    if lacks_heif:
+        raise ImageError(f"cannot read photo {name!r}: it is a HEIC photo. {HEIF_REMEDY}")
     raise ImageError(
         f"cannot read photo {name!r}: it is not a {_READABLE} image, or its header is damaged. "
         f"Convert it, or remove it."

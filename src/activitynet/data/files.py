@@ -1,10 +1,11 @@
-"""Finding photo files in folders: what counts as a photo, and in which order they come."""
+"""Finding photo files in folders: what counts as a photo, in which order they come, what is left out."""
 
 from __future__ import annotations
 
+import functools
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from activitynet.errors import DataError
@@ -12,8 +13,22 @@ from activitynet.errors import DataError
 IMAGE_EXTENSIONS = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".gif", ".webp", ".avif"}
     | {".bmp", ".dib", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"}
+    | {".jp2", ".j2k", ".jpx", ".jpf", ".jpc"}
 )
+_HEIF_EXTENSIONS = frozenset({".heic", ".heif", ".hif", ".heics"})
+_HEIF = re.compile(rb"....ftyp(hei[cmsx]|hev[cmsx]|mif1|msf1)", re.DOTALL)
+_PHOTO = re.compile(  # how the files start that `activitynet.data.decode` reads, TIFF apart
+    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP|BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0"
+    rb"|....ftypavi[fs]|\0\0\0\x0cjP  \r\n|\xff\x4f\xff\x51|P[1-6]\s+[#0-9]",
+    re.DOTALL,
+)
+_TIFF = re.compile(rb"II\*\0|MM\0\*")  # raw photos of cameras start so, too
+_COPIES = ("~", ".bak", ".orig", "_original", ".old", ".tmp", ".part", ".partial", ".crdownload", ".download")
 _LEFT_BY_SYSTEMS = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
+_NO_CLASSES = frozenset(
+    {"__pycache__", "$recycle.bin", "system volume information", "lost+found"}
+    | {"@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot"}  # of NAS systems
+)
 
 
 def natural_key(name: str) -> tuple[list[str | int], str]:
@@ -38,13 +53,75 @@ def is_folder(path: str | Path) -> bool:
     return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir may raise where no permission is given
 
 
+def expand_user(path: str | os.PathLike[str]) -> str:
+    """Return a path as text, with the user's home folder in place of a ``~`` that it begins with."""
+    return os.path.expanduser(os.fspath(path))  # noqa: PTH111 - as text: it may be a URL or a pattern
+
+
+def has_photo_extension(path: Path) -> bool:
+    """Tell by its extension whether a file is meant to be a photo of a format that is read."""
+    suffix = path.suffix.lower()
+    return suffix in IMAGE_EXTENSIONS or (suffix in _HEIF_EXTENSIONS and can_read_heif())
+
+
 def is_photo(path: Path) -> bool:
-    """Tell by its extension whether a file is meant to be a photo."""
-    return path.suffix.lower() in IMAGE_EXTENSIONS
+    """Tell whether a file is meant to be a photo: by its extension, or else by how its content starts.
+
+    Backup copies and unfinished downloads of photos (``1.jpg.part``, ``1.jpg_original``) are none.
+    """
+    if has_photo_extension(path):
+        return True
+    if path.name.lower().endswith(_COPIES) or not os.path.isfile(path):  # noqa: PTH113 - may raise
+        return False
+    try:
+        with path.open("rb") as file:
+            start = file.read(32)
+    except OSError:
+        return False
+    if is_heif(start):
+        return can_read_heif()
+    return bool(_PHOTO.match(start) or (not path.suffix and _TIFF.match(start)))
 
 
-def visible_entries(folder: Path) -> list[Path]:
-    """List what a folder holds in natural order, without hidden entries.
+def is_heif(start: bytes) -> bool:
+    """Tell by the first 16 bytes of a file whether it is a photo of the format HEIC or HEIF."""
+    return _HEIF.match(start) is not None
+
+
+@functools.cache
+def can_read_heif() -> bool:
+    """Make Pillow read HEIC and HEIF, and tell whether it does: where pillow-heif is installed."""
+    try:
+        import pillow_heif  # noqa: PLC0415 - only for those who have such photos
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
+
+
+HEIF_REMEDY = "To read HEIC photos: pip install 'activitynet[heif]'."
+
+
+def left_out_note(left_out: Sequence[Path], count: int | None = None) -> str:
+    """Say how many files and folders were left out, name up to three, and what to do about HEIC.
+
+    Args:
+        left_out: The files and folders, or the first of them.
+        count: How many there are in all.
+    """
+    count = len(left_out) if count is None else count
+    some = ", ".join(repr(path.name) for path in left_out[:3])
+    more = f" and {count - 3} more" if count > 3 else ""
+    heif = any(path.suffix.lower() in _HEIF_EXTENSIONS for path in left_out) and not can_read_heif()
+    return f"left out, as no photos or no classes: {some}{more}.{f' {HEIF_REMEDY}' if heif else ''}"
+
+
+def visible_entries(folder: Path, left_out: list[Path] | None = None) -> list[Path]:
+    """List what a folder holds in natural order, without hidden entries and folders that systems keep.
+
+    Args:
+        folder: The folder.
+        left_out: Takes the folders that are left out, such as ``lost+found``; hidden ones are not named.
 
     Raises:
         DataError: The folder cannot be read.
@@ -53,13 +130,28 @@ def visible_entries(folder: Path) -> list[Path]:
         entries = [entry for entry in folder.iterdir() if not is_hidden(entry.name)]
     except OSError as error:
         raise DataError(f"cannot read folder {str(folder)!r}: {error.strerror}.") from error
-    return sorted(entries, key=lambda entry: natural_key(entry.name))
+    others = [entry for entry in entries if entry.name.lower() in _NO_CLASSES and is_folder(entry)]
+    if left_out is not None:
+        left_out += others
+    return sorted(set(entries).difference(others), key=lambda entry: natural_key(entry.name))
 
 
-def walk_files(folder: Path) -> Iterator[Path]:
+def _is_made_by_training(folder: Path) -> bool:
+    """Tell whether a folder holds a training run, with its plots, or weights."""
+    return (folder / "config.json").is_file() and (
+        (folder / "photos.txt").is_file() or (folder / "model.safetensors").is_file()
+    )
+
+
+def walk_files(folder: Path, left_out: list[Path] | None = None) -> Iterator[Path]:
     """Yield every file below a folder, depth first in natural order, without hidden ones.
 
-    Links to folders are followed, but no folder is entered twice, so that a loop of links ends.
+    Links to folders are followed, but no folder is entered twice, so that a loop of links ends. Folders of
+    training runs below it are not entered.
+
+    Args:
+        folder: The folder.
+        left_out: Takes the folders that are left out: runs, weights, and those of `visible_entries`.
 
     Raises:
         DataError: A folder cannot be read.
@@ -73,6 +165,11 @@ def walk_files(folder: Path) -> Iterator[Path]:
             continue
         status = path.stat()
         identity = (status.st_dev, status.st_ino)
-        if identity not in entered:
-            entered.add(identity)
-            to_visit.extend(reversed(visible_entries(path)))
+        if identity in entered:
+            continue
+        entered.add(identity)
+        if path != folder and _is_made_by_training(path):
+            if left_out is not None:
+                left_out.append(path)
+        else:
+            to_visit.extend(reversed(visible_entries(path, left_out)))

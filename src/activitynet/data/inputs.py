@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import http.client
+import logging
 import os
 import time
 import urllib.error
@@ -18,9 +19,21 @@ from PIL import Image
 
 from activitynet.data.archives import is_container, photos_inside
 from activitynet.data.decode import decode_image
-from activitynet.data.files import is_folder, is_photo, natural_key, walk_files
+from activitynet.data.files import (
+    expand_user,
+    is_folder,
+    is_photo,
+    left_out_note,
+    natural_key,
+    walk_files,
+)
 from activitynet.data.sources import is_saved_dataset, is_shards
 from activitynet.errors import DataError, ImageError
+
+_log = logging.getLogger(__name__)
+
+_MAX_NAMED = 1000  # files left out that are remembered; the others are counted
+_DESCRIPTIONS = (".json", ".txt")  # of packed data sets
 
 NamedPhoto = tuple[str, Callable[[], Image.Image]]
 
@@ -46,7 +59,7 @@ def iter_photos(inputs: Any, *, allow_urls: bool = False) -> Iterator[NamedPhoto
     """
     for position, item in enumerate(_leaves(inputs)):
         if isinstance(item, str | os.PathLike):
-            yield from _from_text(os.fsdecode(item), allow_urls=allow_urls)
+            yield from _from_text(expand_user(os.fsdecode(item)), allow_urls=allow_urls)
         elif isinstance(item, Image.Image):
             name = os.fsdecode(getattr(item, "filename", "")) or f"image[{position}]"
             yield name, _decoder(item, name)
@@ -85,7 +98,7 @@ def _from_text(text: str, *, allow_urls: bool) -> Iterator[NamedPhoto]:
             yield text, _refusal(text, "fetching URLs is off. Pass allow_urls=True, or --allow-urls.")
         return
     if os.path.lexists(text) and (is_saved_dataset(text) or is_shards(text) or is_container(Path(text))):
-        yield from _from_containers(text, Path(text))
+        yield from _from_folder(text, Path(text), packed=True)
     elif is_folder(text):
         yield from _from_folder(text, Path(text))
     elif glob.has_magic(text) and not os.path.lexists(text):
@@ -99,33 +112,32 @@ def _from_text(text: str, *, allow_urls: bool) -> Iterator[NamedPhoto]:
         yield text, _decoder(text, text)
 
 
-def _from_folder(text: str, folder: Path) -> Iterator[NamedPhoto]:
-    empty = True
+def _from_folder(text: str, place: Path, *, packed: bool = False) -> Iterator[NamedPhoto]:
+    """Yield the photos below a folder; of a packed data set (or one file of it), also those inside files."""
+    photos = others = 0
+    left_out: list[Path] = []
     try:
-        for file in filter(is_photo, walk_files(folder)):
-            empty = False
-            yield str(file), _decoder(file, str(file))
-    except DataError as error:
-        yield text, _refusal(text, str(error))
-        return
-    if empty:
-        yield text, _refusal(text, "the folder holds no photos. Check the path.")
-
-
-def _from_containers(text: str, place: Path) -> Iterator[NamedPhoto]:
-    empty = True
-    try:
-        for file in filter(is_container, walk_files(place)):
-            if file.name.startswith("cache-"):  # what `datasets` has computed of the others
-                continue
-            for photo in photos_inside(file):
-                empty = False
+        for file in walk_files(place, left_out):
+            if packed and is_container(file):
+                # What `datasets` has computed of the other files begins with "cache-".
+                found = [] if file.name.startswith("cache-") else photos_inside(file, left_out)
+            else:
+                found = [file] if is_photo(file) else []
+                if not found and not (packed and file.suffix.lower() in _DESCRIPTIONS):
+                    left_out.append(file)
+            for photo in found:
+                photos += 1
                 yield str(photo), _decoder(photo, str(photo))
+            others += len(left_out[_MAX_NAMED:])
+            del left_out[_MAX_NAMED:]
     except DataError as error:
         yield text, _refusal(text, str(error))
         return
-    if empty:
-        yield text, _refusal(text, "it holds no photos. Check the path.")
+    note = left_out_note(left_out, len(left_out) + others) if left_out else ""
+    if not photos:
+        yield text, _refusal(text, f"it holds no photos. Check the path. {note}".rstrip())
+    elif note:
+        _log.warning("%s: %s", text, note)
 
 
 def _decoder(source: str | Path | bytes | Image.Image, name: str) -> Callable[[], Image.Image]:

@@ -1,19 +1,21 @@
-"""What every list of labelled photos becomes, wherever it was written: a data set."""
+"""The one way from a list of labelled photos to a data set."""
 
 from __future__ import annotations
 
 import logging
+import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from activitynet.data.dataset import ClassIndex, Photo, PhotoData, checked_classes, inferred_classes
-from activitynet.data.splits import train_val_split
+from activitynet.data.splits import check_val_fraction, train_val_split
 from activitynet.errors import DataError, clipped, shown
 
 _log = logging.getLogger(__name__)
 
-_MOST_NUMBERED = 10_000  # classes that have numbers for names
+_MAX_NUMBERED = 10_000  # classes that have numbers for names
 _MAX_TEXT = 2**20  # characters of one value
 
 
@@ -26,7 +28,7 @@ class Entry(NamedTuple):
         split: ``"train"``, ``"val"`` or ``"test"``.
         group: Photos of one group belong in one split; empty for one alone.
         source: Where it is from; empty when that is not known.
-        row: Its row in a table; 0 where it is listed in none.
+        where: What messages call it, such as ``"row 3"``; by default its path.
     """
 
     path: Path
@@ -34,12 +36,10 @@ class Entry(NamedTuple):
     split: str = "train"
     group: str = ""
     source: str = ""
-    row: int = 0
+    where: str = ""
 
-    @property
-    def where(self) -> str:
-        """What a message calls it."""
-        return f"row {self.row}" if self.row else f"photo {str(self.path)!r}"
+    def __str__(self) -> str:
+        return self.where or f"photo {str(self.path)!r}"
 
 
 def listed_photos(
@@ -49,7 +49,7 @@ def listed_photos(
     classes: Sequence[str] | None = None,
     val_fraction: float = 0.2,
     seed: int = 0,
-    ignored: tuple[Path, ...] = (),
+    ignored: Sequence[Path] = (),
 ) -> PhotoData:
     """Make a data set of listed photos.
 
@@ -62,12 +62,13 @@ def listed_photos(
             greatest that is trained on.
         val_fraction: Share of the photos to hold out where there is no ``val`` split, in [0, 1).
         seed: Fixes which photos are held out, in [0, 2**32).
-        ignored: Files that are no photos.
+        ignored: Files and folders that were left out.
 
     Raises:
         DataError: There are no photos, a label is no class, a group is in two splits, or there is one class
             only to train on.
     """
+    check_val_fraction(val_fraction, seed)
     if not entries:
         raise DataError(f"{name} lists no photos.")
     _check_groups(entries, name)
@@ -78,30 +79,27 @@ def listed_photos(
     index = ClassIndex(names)
     if names != tuple(map(str, range(len(names)))) and any(isinstance(entry.label, int) for entry in entries):
         _log.warning(
-            "%s: its labels are numbers, taken as places in the list of classes: 0 is %r, %d is %r",
+            "%s: labels are numbers, used as indices into the classes: 0 is %r, %d is %r",
             name,
             names[0],
             len(names) - 1,
             names[-1],
         )
-    photos: dict[str, list[Photo]] = {}
+    splits: dict[str, list[Photo]] = {"train": [], "val": [], "test": []}
     for entry in entries:
         try:
-            label = _index_of(entry.label, index)
+            label = _class_index(entry.label, index)
         except DataError as error:
-            raise DataError(f"{name}, {entry.where}: {clipped(error)}") from error
-        photos.setdefault(entry.split, []).append(Photo(entry.path, label, entry.group, entry.source))
-    for listed in photos.values():
-        listed.sort(key=lambda photo: photo.label)  # by class, as folders give them
-    train, val, test = (tuple(photos.get(split, ())) for split in ("train", "val", "test"))
+            raise DataError(f"{name}, {entry}: {clipped(error)}") from error
+        splits[entry.split].append(Photo(entry.path, label, entry.group, entry.source))
+    train, val, test = (tuple(sorted(photos, key=lambda photo: photo.label)) for photos in splits.values())
     labels = {photo.label for photo in train}
     if len(labels) == 1:
-        raise DataError(
-            f"{name} has photos of one class only to train on, {shown(names[labels.pop()])}: add a second."
-        )
+        only = shown(names[labels.pop()])
+        raise DataError(f"{name} has training photos of one class only, {only}: add a second.")
     if train and not val:
         train, val = train_val_split(train, val_fraction, seed)
-    return PhotoData(names, train, val, test, ignored)
+    return PhotoData(names, train, val, test, tuple(ignored))
 
 
 def _check_groups(entries: Sequence[Entry], name: str) -> None:
@@ -109,8 +107,8 @@ def _check_groups(entries: Sequence[Entry], name: str) -> None:
     for entry in entries:
         if entry.group and (other := first.setdefault(entry.group, entry)).split != entry.split:
             raise DataError(
-                f"{name}, {entry.where}: group {entry.group!r} is in split {entry.split!r} here and in "
-                f"{other.split!r} in {other.where}. A group belongs in one split."
+                f"{name}, {entry}: group {entry.group!r} is in split {entry.split!r} here and in "
+                f"{other.split!r} in {other}. A group belongs in one split."
             )
 
 
@@ -120,18 +118,32 @@ def _inferred(entries: Sequence[Entry]) -> tuple[str, ...]:
     labels = set(learned or (entry.label for entry in entries))
     numbers = {label for label in labels if isinstance(label, int)}
     if not numbers:
-        return inferred_classes(str(label) for label in labels)
+        names = {_number_text(str(label)) for label in labels}
+        same: dict[int, str] = {}
+        for name in sorted(filter(str.isdecimal, names)):
+            if (other := same.setdefault(int(name), name)) != name:
+                raise DataError(
+                    f"labels {shown(other)} and {shown(name)} may be one class. Make them one, or list the "
+                    f"classes."
+                )
+        return inferred_classes(names)
     if len(numbers) < len(labels):
         name = next(label for label in labels if isinstance(label, str))
         raise DataError(f"label {name!r} is a name, and {min(numbers)} is a number. Write all in one way.")
-    if max(numbers) >= _MOST_NUMBERED:
+    if max(numbers) >= _MAX_NUMBERED:
         raise DataError(f"label {max(numbers)} is too great for a class's number. List the classes.")
     return tuple(map(str, range(max(max(numbers) + 1, 2))))
 
 
-def _index_of(label: str | int, index: ClassIndex) -> int:
+def _number_text(label: str) -> str:
+    """Return ``"1"`` for ``"1.0"``, as which spreadsheets and data frames write a whole number."""
+    return match[1] if (match := re.fullmatch(r"([0-9]{1,18})\.0+", label)) else label
+
+
+def _class_index(label: str | int, index: ClassIndex) -> int:
     if isinstance(label, str):
-        return index.find(label)
+        number = _number_text(label)
+        return index.find(label if number == label or label in index.classes else number)
     if not 0 <= label < len(index.classes):
         raise DataError(
             f"label {label} is not one of the {len(index.classes)} classes, 0 to "
@@ -141,7 +153,12 @@ def _index_of(label: str | int, index: ClassIndex) -> int:
 
 
 def text_of(values: Mapping[str, Any], column: str, *, whole: bool = False) -> str:
-    """Return a column's text, where a whole number may stand for it if ``whole`` says so; empty for none.
+    """Return a column's text, empty where there is none; labels, splits and groups in one Unicode form.
+
+    Args:
+        values: A row.
+        column: The column.
+        whole: Whether a whole number may stand for its text.
 
     Raises:
         DataError: It is something else, too long, or no valid text.
@@ -149,6 +166,8 @@ def text_of(values: Mapping[str, Any], column: str, *, whole: bool = False) -> s
     value = values.get(column)
     if value is None:
         return ""
+    if whole and isinstance(value, float) and value.is_integer():  # so data frames keep numbers
+        value = int(value)
     if whole and isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str):
@@ -161,4 +180,6 @@ def text_of(values: Mapping[str, Any], column: str, *, whole: bool = False) -> s
         value.encode("utf-8")
     except UnicodeEncodeError as error:  # JSON can escape half of a character
         raise DataError(f"{column} {shown(value)} is not valid Unicode.") from error
-    return value.strip() if column != "path" else value
+    if column == "path":
+        return value
+    return value.strip() if column == "source" else unicodedata.normalize("NFC", value.strip())

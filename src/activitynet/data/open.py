@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,20 +12,21 @@ from activitynet.data import duplicates
 from activitynet.data.class_folders import open_folder
 from activitynet.data.contest import is_contest, open_contest
 from activitynet.data.dataset import PhotoData
-from activitynet.data.files import is_folder
+from activitynet.data.files import expand_user, is_folder, left_out_note
 from activitynet.data.mpii import open_mpii
 from activitynet.data.sources import (
     is_hub_id,
     is_pattern,
     is_saved_dataset,
     is_shards,
-    open_hub_dataset,
-    open_saved_dataset,
+    open_hf_dataset,
     open_shards,
 )
 from activitynet.data.splits import check_val_fraction, train_val_split
 from activitynet.data.tables import TABLE_EXTENSIONS, open_table
 from activitynet.errors import DataError
+
+_log = logging.getLogger(__name__)
 
 _KINDS = f"Give a folder, a table ({', '.join(TABLE_EXTENSIONS)}), .tar shards or MPII's .mat file"
 
@@ -43,9 +45,9 @@ def open_data(
         path: A folder with one folder a class (`open_folder`) or laid out like the contest
             (`open_contest`); a ``.csv``, ``.jsonl`` or ``.parquet`` table (`open_table`);
             ``mpii_human_pose_v1_u12_1.mat`` (`open_mpii`); tar shards, as a folder or
-            ``train-{0000..0012}.tar`` (`open_shards`); a folder that `datasets` saved
-            (`open_saved_dataset`); or ``hf://org/name``, a data set on the Hugging Face Hub
-            (`open_hub_dataset`). Only this last form uses the network.
+            ``train-{0000..0012}.tar`` (`open_shards`); a folder that `datasets` saved, or
+            ``hf://org/name``, a data set on the Hugging Face Hub (`open_hf_dataset`). Only this last form
+            uses the network.
         classes: Class names in the order of the labels; by default what the data set says.
         val_fraction: Share of the photos to hold out where the data set has no ``val`` split, in [0, 1).
         seed: Fixes which photos are held out, in [0, 2**32).
@@ -57,10 +59,15 @@ def open_data(
             near-duplicates are to be grouped where there are groups, or nothing is held out.
     """
     check_val_fraction(val_fraction, seed)
+    path = expand_user(path)
     if group_duplicates and not is_contest(path):
-        data = open_data(path, classes=classes, val_fraction=0)
-        return _held_out(data, os.fspath(path), val_fraction, seed)
-    return _opener(path)(path, classes=classes, val_fraction=val_fraction, seed=seed)
+        data = _opener(path)(path, classes=classes, val_fraction=0)
+        data = _held_out(data, path, val_fraction, seed)
+    else:
+        data = _opener(path)(path, classes=classes, val_fraction=val_fraction, seed=seed)
+    if data.ignored:
+        _log.warning("%s: %s", path, left_out_note(data.ignored))
+    return data
 
 
 def _opener(path: str | os.PathLike[str]) -> Callable[..., PhotoData]:
@@ -69,10 +76,8 @@ def _opener(path: str | os.PathLike[str]) -> Callable[..., PhotoData]:
     suffix = place.suffix.lower()
     missing = not os.path.lexists(place)
     opener: Callable[..., PhotoData]
-    if missing and is_hub_id(path):
-        opener = open_hub_dataset
-    elif is_saved_dataset(place):
-        opener = open_saved_dataset
+    if (missing and is_hub_id(path)) or is_saved_dataset(place):
+        opener = open_hf_dataset
     elif is_shards(place) and (not missing or is_pattern(place)):
         opener = open_shards
     elif missing and suffix:

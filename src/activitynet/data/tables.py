@@ -7,20 +7,18 @@ import dataclasses
 import difflib
 import io
 import os
+import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from activitynet.data.dataset import SPLIT_NAMES, PhotoData, by_split
-from activitynet.data.files import absolute
+from activitynet.data.dataset import SPLIT_NAMES, PhotoData, by_split, split_named
+from activitynet.data.files import absolute, expand_user
 from activitynet.data.listing import Entry, listed_photos, text_of
 from activitynet.errors import DataError, clipped, did_you_mean, shown
 from activitynet.serialization import records
 from activitynet.serialization.atomic import write_bytes
-
-if TYPE_CHECKING:
-    from activitynet.data.dataset import PhotoData
-
 
 TABLE_EXTENSIONS = (".csv", ".jsonl", ".parquet")
 
@@ -44,7 +42,9 @@ def open_table(
     Its columns are ``path`` and ``label`` (a class's name), and as you like ``split`` (``train``, ``val``
     or ``test``), ``group`` (photos that belong in one split) and ``source``; others are passed over. A
     relative path starts at the table's folder and stays below it; an absolute one is taken as it is.
-    Without ``split``, or with none but ``train`` and ``test``, a share of the groups is held out.
+    Where there is no such file, one is taken whose name differs in blanks around it, in backslashes, in the
+    case of the extension or in its Unicode form. Without ``split``, or with none but ``train`` and
+    ``test``, a share of the groups is held out.
 
     Args:
         path: A ``.csv`` file with a header, a ``.jsonl`` file with an object a line, both in UTF-8, or a
@@ -75,9 +75,10 @@ def _entries(table: Path) -> list[Entry]:
     entries: list[Entry] = []
     rows_of_paths: dict[str, int] = {}
     has_splits: bool | None = None
+    files = _Files(table.parent)
     for row, values in read_rows(table, _NEEDED, _OPTIONAL):
         try:
-            entry = _entry(table, row, values)
+            entry = _entry(files, row, values)
         except DataError as error:
             raise _fault(table, row, str(error)) from error
         if has_splits is None:
@@ -93,21 +94,72 @@ def _entries(table: Path) -> list[Entry]:
     return entries
 
 
-def _entry(table: Path, row: int, values: dict[str, Any]) -> Entry:
-    written, label = (text_of(values, column) for column in _NEEDED)
-    for column, value in (("path", written), ("label", label)):
+def _entry(files: _Files, row: int, values: dict[str, Any]) -> Entry:
+    written, label = text_of(values, "path"), text_of(values, "label", whole=True)
+    for column, value in (("path", written.strip()), ("label", label)):
         if not value:
             raise DataError(f"{column} is empty.")
     split = "train"
     if "split" in values:
         text = text_of(values, "split")
-        split = SPLIT_NAMES.get(text.lower(), "")
+        split = split_named(text) or ""
         if not split:
             raise DataError(
                 f"split {text!r} is none of train, val and test.{did_you_mean(text, SPLIT_NAMES)}"
             )
     group, source = text_of(values, "group", whole=True), text_of(values, "source", whole=True)
-    return Entry(_located(table.parent, written), label, split, group, source, row)
+    return Entry(files.find(written), label, split, group, source, f"row {row}")
+
+
+class _Files:
+    """Finds the files that paths of a table mean, without asking for each of them.
+
+    Args:
+        folder: The table's folder, at which relative paths start.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._names: dict[Path, dict[str, list[str]]] = {}
+
+    def find(self, written: str) -> Path:
+        """Return the file that a path means; one that is written otherwise only where there is no other.
+
+        Raises:
+            DataError: It is a URL, a path of another system, or leads out of the table's folder.
+        """
+        if re.match(r"[a-z][a-z0-9+.-]+://", written.strip(), re.IGNORECASE):
+            raise DataError(f"path {shown(written)} is a URL. Download the photo, and write its path.")
+        if os.name != "nt" and re.match(r"[a-z]:[\\/]|\\\\", written.strip(), re.IGNORECASE):
+            raise DataError(f"path {shown(written)} is of Windows. Write it relative to the table.")
+        bare = expand_user(written.strip())
+        forms = dict.fromkeys((written, bare, bare.replace("\\", "/")))
+        places = []
+        for form in forms:
+            places.append(_located(self._folder, form))
+            names = self._alike(places[-1])
+            if places[-1].name in names:
+                return places[-1]
+            if len(names) == 1:
+                return places[-1].with_name(names[0])
+        return places[1] if bare != written and written.lstrip().startswith("~") else places[0]
+
+    def _alike(self, path: Path) -> list[str]:
+        """List the files beside a path whose names differ in nothing that matters."""
+        if path.parent not in self._names:
+            names: dict[str, list[str]] = {}
+            try:
+                for name in os.listdir(path.parent):  # noqa: PTH208 - only names are needed
+                    names.setdefault(_plain(name), []).append(name)
+            except OSError:  # it is missing, or a file that holds photos
+                pass
+            self._names[path.parent] = names
+        return self._names[path.parent].get(_plain(path.name), [])
+
+
+def _plain(name: str) -> str:
+    stem, extension = os.path.splitext(unicodedata.normalize("NFC", name.strip()))  # noqa: PTH122
+    return stem + extension.lower()
 
 
 def _located(folder: Path, written: str) -> Path:
@@ -178,8 +230,7 @@ def _read_csv(table: Path, needed: Sequence[str], optional: Sequence[str]) -> It
         except csv.Error as error:
             raise _fault(table, row, f"{error}. Check the quotes and commas around it.") from error
         if row == 1:
-            columns = [cell.strip() for cell in cells]
-            _check_columns(table, 1, columns, needed, optional)
+            columns = _checked_columns(table, 1, cells, needed, optional)
         elif cells:
             if len(cells) != len(columns):
                 raise _fault(
@@ -191,7 +242,7 @@ def _read_csv(table: Path, needed: Sequence[str], optional: Sequence[str]) -> It
 
 
 def _read_jsonl(table: Path, needed: Sequence[str], optional: Sequence[str]) -> Iterator[Row]:
-    known: set[str] = set()
+    known: dict[str, str] = {}  # the column that a field means
     for row, line in enumerate(_lines(table), start=1):
         if not line.strip():
             continue
@@ -201,10 +252,10 @@ def _read_jsonl(table: Path, needed: Sequence[str], optional: Sequence[str]) -> 
             raise _fault(table, row, f"it is not one JSON object on a line ({error}).") from error
         if not isinstance(values, dict):
             raise _fault(table, row, f"it must be a JSON object, got {shown(values)}.")
-        if not values.keys() <= known or not values.keys() >= set(needed):
-            _check_columns(table, row, list(values), needed, optional)
-            known |= values.keys()
-        yield row, values
+        if not values.keys() <= known.keys() or not {known[name] for name in values} >= set(needed):
+            columns = _checked_columns(table, row, list(values), needed, optional)
+            known |= zip(values, columns, strict=True)
+        yield row, {known[name]: value for name, value in values.items()}
 
 
 def _read_parquet(table: Path, needed: Sequence[str], optional: Sequence[str]) -> Iterator[Row]:
@@ -218,23 +269,31 @@ def _read_parquet(table: Path, needed: Sequence[str], optional: Sequence[str]) -
     row = 0
     try:
         with table.open("rb") as file, parquet.ParquetFile(file) as opened:
-            columns = [str(name) for name in opened.schema_arrow.names]
-            _check_columns(table, 1, columns, needed, optional)
-            wanted = [name for name in (*needed, *optional) if name in columns]
+            names = [str(name) for name in opened.schema_arrow.names]
+            columns = dict(zip(names, _checked_columns(table, 1, names, needed, optional), strict=True))
+            wanted = [name for name in names if columns[name] in (*needed, *optional)]
             for batch in opened.iter_batches(batch_size=1024, columns=wanted, use_threads=False):
                 for values in batch.to_pylist():
                     row += 1
-                    yield row, values
+                    yield row, {columns[name]: value for name, value in values.items()}
     except (arrow.ArrowException, ValueError, TypeError, MemoryError) as error:
         raise DataError(
             f"cannot read table {str(table)!r} after row {row}: {clipped(error)}. Write it again, or as CSV."
         ) from error
 
 
-def _check_columns(
-    table: Path, row: int, columns: Sequence[str], needed: Sequence[str], optional: Sequence[str]
-) -> None:
-    """Refuse a table that lacks a column, or has one twice or one that is nearly known."""
+def _checked_columns(
+    table: Path, row: int, names: Sequence[str], needed: Sequence[str], optional: Sequence[str]
+) -> list[str]:
+    """Return the columns that names mean: blanks around and case do not matter of those that are known.
+
+    Raises:
+        DataError: A column is missing, is there twice, or is nearly known.
+    """
+    columns = [name.strip() for name in names]
+    for known in (*needed, *optional):
+        if known not in columns:
+            columns = [known if column.lower() == known else column for column in columns]
     for position, column in enumerate(columns):
         if column in columns[:position]:
             raise _fault(table, row, f"column {shown(column)} occurs twice.")
@@ -243,15 +302,15 @@ def _check_columns(
         if name not in columns:
             one = " Are its columns separated by commas?" if len(columns) == 1 else ""
             found = shown(", ".join(columns[:20]))
-            raise _fault(
-                table, row, f"there is no column {name!r} among {found}.{did_you_mean(name, others)}{one}"
-            )
+            hint = did_you_mean(name, others) or one or " Rename the one that it is."
+            raise _fault(table, row, f"there is no column {name!r} among {found}.{hint}")
     missing = [name for name in optional if name not in columns]
     for column in others:
         if close := difflib.get_close_matches(column.strip().lower()[:32], missing, n=1, cutoff=_ALIKE):
             raise _fault(
                 table, row, f"column {column!r} is not known. Did you mean {close[0]!r}? Rename or remove it."
             )
+    return columns
 
 
 def write_split(
@@ -306,8 +365,6 @@ def read_split(path: str | os.PathLike[str], data: PhotoData) -> PhotoData:
     Raises:
         DataError: The table cannot be read, or is of other photos or classes.
     """
-    pass  # MOVED
-
     listed = open_table(path, classes=data.classes, val_fraction=0)
     known = {absolute(photo.path): photo for _, photos in by_split(data) for photo in photos}
     written = {absolute(photo.path): photo for _, photos in by_split(listed) for photo in photos}

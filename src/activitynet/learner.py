@@ -17,7 +17,7 @@ from torch import nn
 from activitynet.data.cache import PhotoCache
 from activitynet.data.dataset import PhotoData
 from activitynet.data.preprocess import Preprocess, Resize, Views
-from activitynet.data.scan import Checked, count_skipped
+from activitynet.data.scan import CheckedData, count_skipped
 from activitynet.errors import DataError, ModelError, TrainingError
 from activitynet.evaluation import plot_learning_rates
 from activitynet.inference import Engine, best_device
@@ -322,7 +322,7 @@ class Learner(Publishable):
     def _card(self, facts: Mapping[str, Any]) -> Card:
         """Return the card of this network, with what is known of its weights."""
 
-    def _open_to_learn(self, data: Data, *, skip_bad: bool) -> Checked:
+    def _open_to_learn(self, data: Data, *, skip_bad: bool) -> CheckedData:
         photos = self._open(data)
         for split in ("train", "val"):
             if not getattr(photos, split):

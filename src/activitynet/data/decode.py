@@ -81,21 +81,6 @@ def decode_image(
     return _decode(source, name or _name(source), max_pixels, at_least)
 
 
-def verify_image(source: str | os.PathLike[str] | bytes, *, name: str | None = None) -> None:
-    """Check that a photo can be decoded, at a fraction of the cost.
-
-    All of the file is read, but a JPEG is only rebuilt at an eighth of its size.
-
-    Args:
-        source: A file's path, or its bytes.
-        name: What an error calls the photo; by default its path.
-
-    Raises:
-        ImageError: As for `decode_image`.
-    """
-    _decode(source, name or _name(source), MAX_PIXELS, (1, 1))
-
-
 def read_photo(path: str | os.PathLike[str]) -> bytes:
     """Read a photo's file as `decode_image` would, and leave it encoded.
 
@@ -108,12 +93,15 @@ def read_photo(path: str | os.PathLike[str]) -> bytes:
 
 
 class OpenPhoto:
-    """A photo whose size is known before it is decoded, if it is a JPEG; others are decoded at once.
+    """A photo whose format and size are known before it is decoded. Others than JPEGs are decoded at once.
 
     Args:
         file: Its bytes. Whoever opened it closes it, after `decode`.
         name: What an error calls the photo.
         max_pixels: Refuse a photo with more pixels than this.
+
+    Attributes:
+        format: Pillow's name of the format: ``"JPEG"``, ``"PNG"`` and so on.
 
     Raises:
         ImageError: The photo is empty, too large or not an image, or is no JPEG and damaged.
@@ -125,6 +113,7 @@ class OpenPhoto:
             self._file = _StrictReader(file)
             self._image = _identify(self._file, name)
             _check_size(self._image, name, max_pixels)
+            self.format = self._image.format or ""
             self._is_jpeg = isinstance(self._image, JpegImagePlugin.JpegImageFile)
             self._sideways = self._is_jpeg and _orientation(self._image) in _SIDEWAYS
             if not self._is_jpeg:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from activitynet.data.audit import Audit, AuditedPhoto, Finding, Suggestion
 from activitynet.data.dataset import Photo, PhotoData, PhotoDataset, by_split, group_numbers
-from activitynet.data.duplicates import joined_numbers
+from activitynet.data.duplicates import connected_components
 from activitynet.data.preprocess import Preprocess
 from activitynet.data.splits import FOLDS, can_be_folded, folds
 from activitynet.errors import DataError
@@ -179,7 +179,7 @@ def _groups(photos: Sequence[Photo], named: Sequence[AuditedPhoto], found: Audit
         if finding.kind in ("exact_duplicate", "near_duplicate")
         for photo in finding.photos
     ]
-    groups: NDArray[np.int64] = joined_numbers(int(numbers.max(initial=-1)) + 1, links)[numbers]
+    groups: NDArray[np.int64] = connected_components(int(numbers.max(initial=-1)) + 1, links)[numbers]
     return groups
 
 

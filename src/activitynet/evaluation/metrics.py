@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from activitynet.data.dataset import Photo, SkippedPhoto, group_numbers
 from activitynet.data.decode import decode_image
-from activitynet.data.scan import count_skipped, skip_note
+from activitynet.data.scan import count_skipped, skipped_message
 from activitynet.errors import DataError
 from activitynet.evaluation.stats import (
     CONFIDENCE,
@@ -257,7 +257,7 @@ class Scores:
         if present != len(self.scored):
             line += f" (macro-F1 {self.macro_f1_present:.3f} over all {present} classes with photos)"
         if self.skipped:
-            line += f"; {skip_note(count_skipped(self.skipped))}"
+            line += f"; {skipped_message(count_skipped(self.skipped))}"
         return line
 
     def to_dict(self) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from activitynet.inference import Engine, best_device
 from activitynet.predictor import Data, Ready
 from activitynet.publishable import Publishable
 from activitynet.runtime import distributed
+from activitynet.runtime.seeds import derived_seed
 from activitynet.training import Callback, FitResult, Recipe, RunFolder
 from activitynet.training.callbacks import Tracker
 from activitynet.training.fit import (
@@ -35,7 +36,6 @@ from activitynet.training.fit import (
     resolve_recipe,
     search_learning_rate,
 )
-from activitynet.training.sampler import derived_seed
 from activitynet.training.tune import LearningRates
 from activitynet.weights import Card, save_weights
 from activitynet.zoo import create_model

@@ -10,11 +10,11 @@ from typing import Any, Literal, get_args
 
 from activitynet.data.dataset import Photo, PhotoData
 from activitynet.errors import ActivityNetError, DataError, TrainingError, did_you_mean, shown
+from activitynet.runtime.seeds import derived_seed
 from activitynet.serialization.records import is_number
 from activitynet.study.axes import Axis, Choices, Value, axis_from_dict, read_axes
 from activitynet.study.configuration import SPECIAL, Configuration
 from activitynet.training.recipe import Recipe, flat, load_recipe
-from activitynet.training.sampler import derived_seed
 
 Sampler = Literal["grid", "random", "tpe"]
 Pruner = Literal["none", "median", "halving"]

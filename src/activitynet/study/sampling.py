@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from activitynet.errors import ActivityNetError
+from activitynet.runtime.seeds import derived_seed
 from activitynet.study.axes import Value
 from activitynet.study.definition import Study
 from activitynet.study.trials import Proposal
-from activitynet.training.sampler import derived_seed
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler

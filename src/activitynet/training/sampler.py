@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import math
 import signal
@@ -14,18 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Sampler
 
-from activitynet.data.augment import RawBatch
+from activitynet.data.augment import PhotoBatch
 from activitynet.data.augmented import AugmentedPhotos
 from activitynet.data.dataset import batches_of
 from activitynet.errors import TrainingError
 from activitynet.runtime import distributed
+from activitynet.runtime.seeds import derived_seed
 from activitynet.training.recipe import Recipe
-
-
-def derived_seed(seed: int, *parts: int | str) -> int:
-    """Return a 63-bit seed that depends on all of its arguments and on nothing else."""
-    text = "/".join(str(part) for part in (seed, *parts))
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 
 def epoch_order(
@@ -81,7 +75,7 @@ def _permutation(length: int, seed: int) -> torch.Tensor:
     return torch.randperm(length, generator=torch.Generator().manual_seed(seed))
 
 
-Part = tuple[RawBatch, NDArray[np.int64], NDArray[np.int64]]
+Part = tuple[PhotoBatch, NDArray[np.int64], NDArray[np.int64]]
 """Photos, labels and indices."""
 
 

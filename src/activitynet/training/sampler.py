@@ -6,16 +6,16 @@ import itertools
 import math
 import signal
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import Sampler
 
 from activitynet.data.augment import PhotoBatch
 from activitynet.data.augmented import AugmentedPhotos
-from activitynet.data.dataset import batches_of
+from activitynet.data.dataset import PhotoLoader
 from activitynet.errors import TrainingError
 from activitynet.runtime import distributed
 from activitynet.runtime.seeds import derived_seed
@@ -137,9 +137,9 @@ class EpochBatches(Sampler[list[int]]):
 
 def training_loader(
     dataset: AugmentedPhotos, batches: EpochBatches, *, workers: int, device: torch.device
-) -> DataLoader[Any]:
+) -> PhotoLoader:
     """Return the loader of a run; its workers live as long as it does."""
-    return DataLoader(
+    return PhotoLoader(
         dataset,
         batch_sampler=batches,
         collate_fn=dataset.collate,
@@ -162,6 +162,6 @@ def read_steps(parts: Iterable[Part], count: int) -> Iterator[list[Part]]:
         ImageError: A photo can no longer be read.
         DataError: A process that loads photos has died.
     """
-    batches = batches_of(parts)
+    batches = iter(parts)
     while step := list(itertools.islice(batches, count)):
         yield step

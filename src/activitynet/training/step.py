@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.utils.data import DataLoader
 
 from activitynet.blocks import set_fused
 from activitynet.data.augment import BatchColorJitter, PhotoBatch
 from activitynet.data.augmented import AugmentedPhotos
+from activitynet.data.dataset import PhotoLoader
 from activitynet.errors import TrainingError
 from activitynet.inference import has_bf16
 from activitynet.runtime import distributed
@@ -153,7 +153,7 @@ class Prepared:
     plain: nn.Module
     optimizer: Any
     batches: EpochBatches
-    loader: DataLoader[Any]
+    loader: PhotoLoader
     take_step: Stepper
 
 

@@ -82,8 +82,8 @@ def error_when_a_worker_dies(fault: Callable[[], None]) -> str:
     ("fault", "advice"),
     [
         (kill_this_process, "it was killed, as when memory runs out. Use fewer workers"),
-        (touch_lost_memory, "shared memory is full.*--workers 0"),
-        (end_this_process, "exit code was 3.*if __name__ == '__main__'"),
+        pytest.param(touch_lost_memory, "shared memory is full.*--workers 0", marks=pytest.mark.slow),
+        pytest.param(end_this_process, ".*code was 3.*if __name__ == '__main__'", marks=pytest.mark.slow),
     ],
 )
 def test_a_worker_that_dies_is_one_line_with_the_likely_cause(fault: Callable[[], None], advice: str) -> None:

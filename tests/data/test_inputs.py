@@ -210,3 +210,14 @@ def test_photos_inside_tar_files_are_found_by_file_folder_and_pattern(tmp_path: 
     ((name, open_photo),) = iter_photos(tmp_path / "c.tar.gz")
     with pytest.raises(ImageError, match="empty file"):
         open_photo()
+
+
+def test_brackets_of_folders_and_files_that_exist_are_no_pattern(tmp_path: Path) -> None:
+    folder = tmp_path / "photos [2024]"
+    one, two = saved(folder / "1.png"), saved(folder / "2 [b].png")
+    saved(tmp_path / "photos 2" / "3.png")
+    assert names(folder) == [str(one), str(two)]
+    assert names(str(two)) == [str(two)]
+    assert names(f"{folder}/*.png") == [str(one), str(two)]
+    assert names(f"{folder}/[12].png") == [str(one)]
+    assert names(f"{tmp_path}/photos [2]/*.png") == [str(tmp_path / "photos 2" / "3.png")]

@@ -1,4 +1,4 @@
-"""Photos with labels by split, and the torch data set that reads them."""
+"""Labelled photos by split, the torch data set that reads them, and its loader."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def checked_classes(classes: Sequence[str]) -> tuple[str, ...]:
 
 
 def inferred_classes(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the classes that labels stand for, where nobody lists them.
+    """Infer the classes from the labels.
 
-    They are `ACTIVITIES` where every label is one of those and at least half of them occur; otherwise
-    the labels themselves, each once and in natural order.
+    They are `ACTIVITIES` if every label is one of those and at least half of them occur; otherwise the
+    distinct labels in natural order.
 
     Raises:
-        DataError: Two labels differ in nothing but case, spaces or punctuation.
+        DataError: Two labels differ only in case, spaces or punctuation.
     """
     every = set(names)
     slugs: dict[str, str] = {}
@@ -57,10 +57,10 @@ def inferred_classes(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def read_class_names(path: Path) -> list[str]:
-    """Read class names from a text file, one a line; blank lines are passed over.
+    """Read class names from a text file, one a line; blank lines are ignored.
 
     Raises:
-        DataError: The file cannot be read, is not UTF-8 text, or names nothing.
+        DataError: The file cannot be read, is not UTF-8 text, or has no names.
     """
     try:
         lines = path.read_text("utf-8-sig").splitlines()
@@ -73,7 +73,7 @@ def read_class_names(path: Path) -> list[str]:
 
 
 class ClassIndex:
-    """Finds the class that a label means: by its exact name, or else by its `slug`.
+    """Finds the class of a label: by its exact name, or else by its `slug`.
 
     Args:
         classes: Class names in the order of their indices.
@@ -82,19 +82,19 @@ class ClassIndex:
     def __init__(self, classes: Sequence[str]) -> None:
         self.classes = tuple(classes)
         self._exact = {name: index for index, name in enumerate(self.classes)}
-        self._alike: dict[str, list[int]] = {}
+        self._by_slug: dict[str, list[int]] = {}
         for index, name in enumerate(self.classes):
-            self._alike.setdefault(slug(name), []).append(index)
+            self._by_slug.setdefault(slug(name), []).append(index)
 
     def find(self, name: str) -> int:
         """Return the index of a label's class.
 
         Raises:
-            DataError: No class is called so, or several are called much the same.
+            DataError: No class matches, or several do.
         """
         if name in self._exact:
             return self._exact[name]
-        matches = self._alike.get(slug(name), [])
+        matches = self._by_slug.get(slug(name), [])
         if len(matches) > 1:
             found = " and ".join(repr(self.classes[index]) for index in matches[:2])
             raise DataError(f"label {name!r} could be class {found}. Write the exact name of one.")
@@ -150,8 +150,8 @@ class Photo:
     Attributes:
         path: Its file.
         label: Index of its class.
-        group: Photos of one group (a video, a person, a burst) belong in one split; empty for one alone.
-        source: Where it is from; empty when that is not known.
+        group: Photos of one group (a video, a person, a burst) belong in one split; empty for none.
+        source: Where it is from; empty if unknown.
     """
 
     path: Path
@@ -162,7 +162,7 @@ class Photo:
 
 @dataclass(frozen=True)
 class SkippedPhoto:
-    """A photo that is left out, since it cannot be read.
+    """A photo that was skipped because it cannot be read.
 
     Attributes:
         photo: The photo.
@@ -185,11 +185,11 @@ class PhotoData:
     """A data set: its classes, and its photos by split.
 
     Attributes:
-        classes: Class names; in every split a photo's label is an index into them.
-        train: Photos to learn from.
-        val: Photos to choose and stop by.
-        test: Photos kept apart; there are some only where there is a ``test`` folder.
-        ignored: Files that are no photos by their extension, for the caller to mention.
+        classes: Class names; a photo's label is an index into them.
+        train: Training photos.
+        val: Validation photos, which choose the best epoch.
+        test: Test photos; only data with a ``test`` split has some.
+        ignored: Files that are not photos by their extension.
         skipped: Photos that cannot be read and were left out of the splits (see `check_photos`).
     """
 
@@ -202,7 +202,7 @@ class PhotoData:
 
 
 class PhotoDataset(Dataset[tuple[Any, int, int]]):
-    """Labelled photos as tensors, the same each time: for evaluation. `AugmentedPhotos` are to learn from.
+    """Labelled photos as tensors, for evaluation. `AugmentedPhotos` is for training.
 
     An item is ``(image, label, index)``.
 
@@ -229,7 +229,7 @@ class PhotoDataset(Dataset[tuple[Any, int, int]]):
 
 
 def group_numbers(photos: Sequence[Photo]) -> np.ndarray:
-    """Number the groups of photos from 0, a photo without one being a group of its own: int64 (N,)."""
+    """Number the groups of photos from 0; a photo without one is its own group: int64 (N,)."""
     numbers: dict[tuple[str, int], int] = {}
     keys = [(photo.group, -1) if photo.group else ("", index) for index, photo in enumerate(photos)]
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)

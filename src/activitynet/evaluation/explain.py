@@ -14,7 +14,8 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import default_collate
 
-from activitynet.data.dataset import Photo, PhotoDataset
+from activitynet.data.dataset import Photo
+from activitynet.data.loader import PhotoDataset
 from activitynet.data.preprocess import Preprocess
 from activitynet.errors import ModelError
 from activitynet.inference import device_of, forward_batches, photo_loader

@@ -16,8 +16,9 @@ import torch
 from numpy.typing import NDArray
 
 from activitynet.data.audit import Audit, AuditedPhoto, Finding, Suggestion
-from activitynet.data.dataset import Photo, PhotoData, PhotoDataset, by_split, group_numbers
+from activitynet.data.dataset import Photo, PhotoData, by_split, group_numbers
 from activitynet.data.duplicates import connected_components
+from activitynet.data.loader import PhotoDataset
 from activitynet.data.preprocess import Preprocess
 from activitynet.data.splits import FOLDS, can_be_folded, folds
 from activitynet.errors import DataError

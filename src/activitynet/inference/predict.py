@@ -13,8 +13,8 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import Dataset, Subset, default_collate
 
-from activitynet.data.dataset import PhotoDataset, PhotoLoader
 from activitynet.data.inputs import NamedPhoto, iter_photos
+from activitynet.data.loader import PhotoDataset, PhotoLoader
 from activitynet.data.preprocess import Images
 from activitynet.errors import ActivityNetError, DataError, printable
 from activitynet.inference.engines import Engine

@@ -17,7 +17,8 @@ from torch import nn
 
 from activitynet.data.augmented import AugmentedPhotos
 from activitynet.data.cache import PhotoCache
-from activitynet.data.dataset import Photo, PhotoData, PhotoDataset
+from activitynet.data.dataset import Photo, PhotoData
+from activitynet.data.loader import PhotoDataset
 from activitynet.data.preprocess import Preprocess
 from activitynet.data.scan import count_skipped
 from activitynet.errors import DataError

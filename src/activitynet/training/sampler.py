@@ -15,7 +15,7 @@ from torch.utils.data import Sampler
 
 from activitynet.data.augment import PhotoBatch
 from activitynet.data.augmented import AugmentedPhotos
-from activitynet.data.dataset import PhotoLoader
+from activitynet.data.loader import PhotoLoader
 from activitynet.errors import TrainingError
 from activitynet.runtime import distributed
 from activitynet.runtime.seeds import derived_seed

@@ -16,7 +16,7 @@ from torch import nn
 from activitynet.blocks import set_fused
 from activitynet.data.augment import BatchColorJitter, PhotoBatch
 from activitynet.data.augmented import AugmentedPhotos
-from activitynet.data.dataset import PhotoLoader
+from activitynet.data.loader import PhotoLoader
 from activitynet.errors import TrainingError
 from activitynet.inference import has_bf16
 from activitynet.runtime import distributed

@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import Dataset
 from torch.utils.data._utils import signal_handling
 
-from activitynet.data.dataset import PhotoLoader
+from activitynet.data.loader import PhotoLoader
 from activitynet.errors import DataError, ImageError
 
 

@@ -151,12 +151,12 @@ def passes(dataset: Any, workers: int) -> Callable[[], int]:
         persistent_workers=workers > 0,
         collate_fn=getattr(dataset, "collate", None),
     )
-    light = getattr(dataset, "light", None)
+    color_jitter = getattr(dataset, "color_jitter", None)
 
     def once() -> int:
         for images, *_ in loader:
-            if light is not None:
-                light(images)
+            if color_jitter is not None:
+                color_jitter(images)
         return len(dataset)
 
     return once

@@ -28,8 +28,9 @@ from activitynet.data.audit import audit
 from activitynet.data.dataset import ACTIVITIES, Photo, PhotoData, by_split
 from activitynet.data.decode import decode_image
 from activitynet.data.drawn import draw_picture
-from activitynet.data.duplicates import PhotoHash, near_photos
+from activitynet.data.duplicates import similar_pairs
 from activitynet.data.open import open_data
+from activitynet.data.scan import PhotoHash
 
 DISTANCE = 10
 COPIES = 5  # one image in so many is a copy
@@ -145,7 +146,7 @@ def growth(counts: list[int]) -> None:
     for count in counts:
         made, pairs = hashes(count, np.random.default_rng(0))
         began = time.process_time()
-        found = set(near_photos(made, max_distance=DISTANCE))
+        found = set(similar_pairs(made, max_distance=DISTANCE))
         seconds = time.process_time() - began
         hits = len(found & pairs)
         print(

@@ -26,7 +26,8 @@ import torch
 from scipy.special import log_softmax, softmax
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-from activitynet.data.dataset import PhotoDataset, by_split, group_numbers
+from activitynet.data.dataset import by_split, group_numbers
+from activitynet.data.loader import PhotoDataset
 from activitynet.data.open import open_data
 from activitynet.data.preprocess import Images, as_images, views_for
 from activitynet.ensemble import Ensemble, fit_cascade, greedy_selection, uniform_soup

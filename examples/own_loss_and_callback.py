@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from activitynet import Classifier, draw_sample_data
-from activitynet.data.dataset import PhotoDataset
+from activitynet.data.loader import PhotoDataset
 from activitynet.data.open import open_data
 from activitynet.training import Event
 

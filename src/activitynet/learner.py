@@ -17,13 +17,14 @@ from torch import nn
 from activitynet.data.cache import PhotoCache
 from activitynet.data.dataset import PhotoData
 from activitynet.data.preprocess import Preprocess, Resize, Views
-from activitynet.data.scan import Checked, count_skipped
+from activitynet.data.scan import CheckedData, count_skipped
 from activitynet.errors import DataError, ModelError, TrainingError
 from activitynet.evaluation import plot_learning_rates
 from activitynet.inference import Engine, best_device
 from activitynet.predictor import Data, Ready
 from activitynet.publishable import Publishable
 from activitynet.runtime import distributed
+from activitynet.runtime.seeds import derived_seed
 from activitynet.training import Callback, FitResult, Recipe, RunFolder
 from activitynet.training.callbacks import Tracker
 from activitynet.training.fit import (
@@ -35,7 +36,6 @@ from activitynet.training.fit import (
     resolve_recipe,
     search_learning_rate,
 )
-from activitynet.training.sampler import derived_seed
 from activitynet.training.tune import LearningRates
 from activitynet.weights import Card, save_weights
 from activitynet.zoo import create_model
@@ -322,7 +322,7 @@ class Learner(Publishable):
     def _card(self, facts: Mapping[str, Any]) -> Card:
         """Return the card of this network, with what is known of its weights."""
 
-    def _open_to_learn(self, data: Data, *, skip_bad: bool) -> Checked:
+    def _open_to_learn(self, data: Data, *, skip_bad: bool) -> CheckedData:
         photos = self._open(data)
         for split in ("train", "val"):
             if not getattr(photos, split):

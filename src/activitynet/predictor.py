@@ -17,7 +17,7 @@ from activitynet.data.dataset import Photo, PhotoData, SkippedPhoto, by_split
 from activitynet.data.inputs import iter_photos
 from activitynet.data.open import open_data
 from activitynet.data.preprocess import Preprocess, Views
-from activitynet.data.scan import Checked, check_photos, count_skipped, skip_note
+from activitynet.data.scan import CheckedData, check_photos, count_skipped, skipped_message
 from activitynet.errors import DataError, ImageError, ModelError, did_you_mean
 from activitynet.evaluation import Outputs, Scores, collect_outputs
 from activitynet.evaluation.explain import Explanation, How, explain, nearest_photos
@@ -369,10 +369,10 @@ class Predictor(ABC):
             model, preprocess, image, photos, count=count, batch_size=batch_size, workers=workers
         )
 
-    def _check(self, photos: PhotoData, *, skip_bad: bool) -> Checked:
+    def _check(self, photos: PhotoData, *, skip_bad: bool) -> CheckedData:
         checked = check_photos(photos, skip_bad=skip_bad)
         if checked.data.skipped:
-            _log.warning("%s", skip_note(count_skipped(checked.data.skipped)))
+            _log.warning("%s", skipped_message(count_skipped(checked.data.skipped)))
         return checked
 
     def _open(self, data: Data) -> PhotoData:

@@ -83,7 +83,7 @@ def test_suspicious_labels_are_marked_and_dropped_on_demand(
     table = tmp_path / "fixed.csv"
     assert run([*command, "--fix", str(table), "--json"]) == 1
     told, noted = capsys.readouterr()
-    assert f"judging the labels of 28 photos by the features of {weights}" in noted
+    assert f"checking the labels of 28 photos by the features of {weights}" in noted
     label_issues = [entry for entry in json.loads(told)["findings"] if entry["kind"] == "suspicious_label"]
     by_path = {entry["photos"][0]["path"]: entry["suggestion"]["label"] for entry in label_issues}
     assert by_path[str(moved)] == "bicycling"

@@ -9,10 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from activitynet.data.audit import Audit, AuditedPhoto, Finding, Suggestion, audit, cleaned
-from activitynet.data.audit_report import write_report
+from activitynet.data.audit import Audit, AuditedPhoto, Finding, Suggestion, audit, cleaned, write_report
 from activitynet.data.dataset import Photo, PhotoData
-from activitynet.errors import DataError
 
 CLASSES = ("cat", "dog")
 
@@ -83,10 +81,10 @@ def test_duplicates_within_and_across_splits(clean: PhotoData, tmp_path: Path) -
     assert found.counts() == {"exact_duplicate": 1, "near_duplicate": 1}
     exact, near = found.findings
     assert {Path(photo.path) for photo in exact.photos} == {clean.train[0].path, same}
-    assert not exact.across
+    assert not exact.across_splits
     assert "2 different labels" in exact.message
     assert {Path(photo.path) for photo in near.photos} == {clean.val[1].path, mirrored}
-    assert near.across
+    assert near.across_splits
     assert "train and val" in near.message
     fixed = cleaned(data, found)
     assert fixed.val == clean.val
@@ -109,7 +107,7 @@ def test_one_group_may_look_alike_within_a_split(tmp_path: Path) -> None:
     loose = tuple(Photo(path, 0) for path in frames)
     assert audit(PhotoData(CLASSES, loose + others, ())).counts() == {"near_duplicate": 1}
     torn = audit(PhotoData(CLASSES, grouped[:2] + others, grouped[2:]))
-    assert [finding.across for finding in torn.findings if finding.kind == "near_duplicate"] == [True]
+    assert [finding.across_splits for finding in torn.findings if finding.kind == "near_duplicate"] == [True]
 
 
 def test_a_class_that_a_split_lacks_is_named(clean: PhotoData) -> None:
@@ -117,30 +115,17 @@ def test_a_class_that_a_split_lacks_is_named(clean: PhotoData) -> None:
     assert [finding.message for finding in audit(data).findings] == ["class 'dog' has no photo in val."]
 
 
-def test_an_audit_survives_json(clean: PhotoData) -> None:
+def test_an_audit_is_plain_json(clean: PhotoData) -> None:
     found = audit(with_train(clean, Photo(clean.val[0].path, 0)))
-    assert not found.clean
-    assert Audit.from_dict(json.loads(json.dumps(found.to_dict()))) == found
-    for broken in (
-        [],
-        {},
-        {"photos": True, "findings": []},
-        {"photos": 1, "findings": 3},
-        {
-            "photos": 1,
-            "findings": [{"kind": "odd", "message": "", "photos": [], "across": False, "suggestion": None}],
-        },
-        {
-            "photos": 1,
-            "findings": [{"kind": "tiny", "message": "", "photos": [3], "across": False, "suggestion": None}],
-        },
-        {
-            "photos": 1,
-            "findings": [{"kind": "tiny", "message": "", "photos": 3, "across": False, "suggestion": None}],
-        },
-    ):
-        with pytest.raises(DataError):
-            Audit.from_dict(broken)
+    (finding,) = json.loads(json.dumps(found.to_dict()))["findings"]
+    path = str(clean.val[0].path)
+    assert finding == {
+        "kind": "exact_duplicate",
+        "message": "2 photos are the same bytes, in the splits train and val.",
+        "photos": [{"path": path, "split": split, "label": "cat"} for split in ("train", "val")],
+        "across_splits": True,
+        "suggestion": None,
+    }
 
 
 def test_the_report_is_one_safe_file(tmp_path: Path) -> None:
@@ -167,19 +152,13 @@ def suspect(path: Path, given: str, suggested: str) -> Finding:
     return Finding("suspicious_label", "", (photo,), suggestion=Suggestion(suggested, 0.875, 0.0625))
 
 
-def test_a_suggestion_survives_json() -> None:
+def test_a_suggestion_is_plain_json() -> None:
     found = Audit(1, (suspect(Path("1.jpg"), "cat", "dog"),))
-    told = json.loads(json.dumps(found.to_dict()))
-    assert Audit.from_dict(told) == found
-    assert told["findings"][0]["suggestion"] == {
+    assert json.loads(json.dumps(found.to_dict()))["findings"][0]["suggestion"] == {
         "label": "dog",
         "probability": 0.875,
         "given_probability": 0.0625,
     }
-    for broken in (3, {}, {"label": "dog", "probability": "high", "given_probability": 0}):
-        told["findings"][0]["suggestion"] = broken
-        with pytest.raises(DataError, match="Suggestion"):
-            Audit.from_dict(told)
 
 
 def test_a_report_shows_suspicious_labels_as_given_and_suggested(clean: PhotoData, tmp_path: Path) -> None:

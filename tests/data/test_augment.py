@@ -51,7 +51,7 @@ def vary(augment: Augment, preprocess: Preprocess, photo: Image.Image, seed: int
     dataset = AugmentedPhotos([Photo(Path("a.png"), 0)], augment, preprocess, seed=seed)
     dataset._open = lambda _: CachedPhoto(photo.size, np.asarray(photo))
     batch, _, _ = dataset.collate([dataset[0]])
-    return dataset.light(batch)[0]
+    return dataset.color_jitter(batch)[0]
 
 
 @given(augments)

@@ -44,7 +44,7 @@ def images(dataset: AugmentedPhotos, batch_size: int = 4, **options: int) -> tor
     assert np.concatenate([indices for _, _, indices in batches]).tolist() == list(range(len(dataset)))
     expected = [photo.label for photo in dataset.photos]
     assert np.concatenate([labels for _, labels, _ in batches]).tolist() == expected
-    return torch.cat([dataset.light(raw) for raw, _, _ in batches])
+    return torch.cat([dataset.color_jitter(raw) for raw, _, _ in batches])
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # more than there are cores
@@ -68,7 +68,7 @@ def test_what_is_drawn_depends_on_seed_epoch_and_index_alone(photos: tuple[Photo
     torch.manual_seed(99)
     for index in reversed(range(6)):
         raw, _, _ = dataset.collate([dataset[index]])
-        assert torch.equal(dataset.light(raw)[0], first[index])
+        assert torch.equal(dataset.color_jitter(raw)[0], first[index])
     same_photo = images(augmented((photos[0],) * 2))
     assert not torch.equal(same_photo[0], same_photo[1])
     assert not torch.equal(images(augmented(photos, seed=1))[0], first[0])
@@ -100,7 +100,7 @@ def test_workers_that_live_on_learn_of_the_next_epoch(photos: tuple[Photo, ...])
         ((found, _, _),) = list(loader)
         fresh = augmented(photos)
         fresh.set_epoch(epoch)
-        assert torch.equal(dataset.light(found), images(fresh))
+        assert torch.equal(dataset.color_jitter(found), images(fresh))
 
 
 def test_sizes_follow_the_epochs(photos: tuple[Photo, ...]) -> None:
@@ -146,7 +146,7 @@ def test_a_damaged_entry_changes_nothing(
         data[len(data) // 2] ^= 255
         entry.write_bytes(data)
     assert torch.equal(seen(), before)
-    assert "is damaged and is made anew" in caplog.text
+    assert "is damaged and is replaced" in caplog.text
 
 
 @pytest.mark.parametrize("cached", [False, True])

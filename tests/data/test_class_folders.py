@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from activitynet.data.class_folders import open_folder
-from activitynet.data.dataset import ACTIVITIES, Photo, PhotoData, PhotoDataset, slug
+from activitynet.data.dataset import ACTIVITIES, Photo, PhotoData, slug
+from activitynet.data.loader import PhotoDataset
 from activitynet.data.preprocess import Preprocess
 from activitynet.data.scan import check_photos
 from activitynet.errors import DataError, ImageError

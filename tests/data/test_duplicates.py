@@ -8,13 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from activitynet.data import duplicates
+from activitynet.data import scan
 from activitynet.data.audit import audit
 from activitynet.data.class_folders import open_folder
 from activitynet.data.dataset import Photo
 from activitynet.data.drawn import draw_sample_data
-from activitynet.data.duplicates import copies, group_duplicates, joined
+from activitynet.data.duplicates import connected_groups, exact_duplicate_pairs, group_duplicates
 from activitynet.data.open import open_data
+from activitynet.data.scan import ScannedPhoto
 from activitynet.errors import DataError
 
 
@@ -86,7 +87,7 @@ def test_a_split_by_groups_has_no_leak_and_one_without_has(
     def leaks(**options: bool) -> bool:
         data = open_data(planted[0], val_fraction=0.4, seed=seed, **options)
         assert data.val
-        return any(finding.across for finding in audit(data).findings)
+        return any(finding.across_splits for finding in audit(data).findings)
 
     assert not leaks(group_duplicates=True)
     assert leaks()
@@ -113,12 +114,12 @@ def test_data_that_names_groups_or_is_split_is_refused(
 def test_long_searches_say_how_far_they_are(
     planted: tuple[Path, dict[str, str]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(duplicates, "_SECONDS", 0.0)
+    monkeypatch.setattr(scan, "_LOG_SECONDS", 0.0)
     photos = open_folder(planted[0], val_fraction=0).train
     with caplog.at_level(logging.INFO, logger="activitynet"):
         group_duplicates(photos)
     assert caplog.messages[0] == f"looking for near-duplicates among {len(photos)} photos"
-    assert caplog.messages[1].endswith(f"of {len(photos)} photos looked at")
+    assert caplog.messages[1].endswith(f"of {len(photos)} photos scanned")
     assert "are near-duplicates of others, in" in caplog.messages[-1]
 
 
@@ -129,7 +130,7 @@ def test_few_or_no_photos_are_no_groups(planted: tuple[Path, dict[str, str]]) ->
 
 
 @given(pairs=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=12))
-def test_joined_is_what_following_pairs_gives(pairs: list[tuple[int, int]]) -> None:
+def test_connected_groups_are_what_following_pairs_gives(pairs: list[tuple[int, int]]) -> None:
     groups = [{number} for number in range(10)]
     for one, other in pairs:
         left = next(group for group in groups if one in group)
@@ -138,11 +139,15 @@ def test_joined_is_what_following_pairs_gives(pairs: list[tuple[int, int]]) -> N
             groups.remove(right)
             left |= right
     expected = sorted(sorted(group) for group in groups if len(group) > 1)
-    assert joined(10, pairs) == expected
+    assert connected_groups(10, pairs) == expected
 
 
 def test_copies_are_paired_with_the_first() -> None:
-    assert copies(["a", "", "b", "a", "", "a"]) == [(0, 3), (0, 5)]
+    scanned = [
+        ScannedPhoto("" if letter else "broken", content_hash=letter)
+        for letter in ("a", "", "b", "a", "", "a")
+    ]
+    assert exact_duplicate_pairs(scanned) == [(0, 3), (0, 5)]
 
 
 @pytest.mark.real_photos

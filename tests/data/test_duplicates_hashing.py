@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.fft import dctn
 
-from activitynet.data.duplicates import content_hash, likeness, near_duplicates, near_photos, photo_hash
+from activitynet.data.duplicates import hamming_pairs, similar_pairs, similarity
+from activitynet.data.scan import photo_hash
 from activitynet.errors import DataError
 
 
@@ -44,7 +45,6 @@ def test_the_mirrored_hashes_are_those_of_the_mirror_image() -> None:
     image = noise(1, (640, 640))
     mirrored = photo_hash(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
     assert photo_hash(image).bits[6:8] == mirrored.bits[:2]
-    assert content_hash(b"a") != content_hash(b"b")
 
 
 @settings(max_examples=60, deadline=None)
@@ -72,7 +72,7 @@ def test_pairs_are_those_of_comparing_each_with_each(
         for i, j in itertools.product(range(count), repeat=2)
         if i != j and (int(hashes[i]) ^ int(right[j])).bit_count() <= distance
     }
-    found = near_duplicates(hashes, distance, others=others if bipartite else None)
+    found = hamming_pairs(hashes, distance, others=others if bipartite else None)
     assert [tuple(pair) for pair in found.tolist()] == sorted(expected)
 
 
@@ -85,7 +85,7 @@ def test_however_many_there_are_none_is_missed(count: int) -> None:
     for index in range(len(copies)):  # of each distance up to the greatest
         turned = rng.choice(64, index % 11, replace=False)
         copies[index] ^= np.uint64(sum(1 << int(bit) for bit in turned))
-    found = near_duplicates(np.concatenate([originals, hashes, copies]), 10)
+    found = hamming_pairs(np.concatenate([originals, hashes, copies]), 10)
     pairs = {(int(one), int(other)) for one, other in found}
     assert pairs >= {(index, index + len(originals) + count) for index in range(len(originals))}
 
@@ -93,13 +93,13 @@ def test_however_many_there_are_none_is_missed(count: int) -> None:
 def test_many_equal_hashes_are_no_burden() -> None:
     hashes = np.random.default_rng(0).integers(0, 2**64, 2000, dtype=np.uint64)
     hashes[:400] = hashes[0]
-    assert len(near_duplicates(hashes, 10)) == 400 * 399 // 2
+    assert len(hamming_pairs(hashes, 10)) == 400 * 399 // 2
 
 
 @pytest.mark.parametrize("distance", [-1, 16])
 def test_a_distance_outside_its_range_is_refused(distance: int) -> None:
     with pytest.raises(DataError, match="max_distance"):
-        near_duplicates(np.zeros(2, dtype=np.uint64), distance)
+        hamming_pairs(np.zeros(2, dtype=np.uint64), distance)
 
 
 COPIES: dict[str, Callable[[Image.Image], Image.Image]] = {
@@ -116,16 +116,16 @@ COPIES: dict[str, Callable[[Image.Image], Image.Image]] = {
 def test_planted_copies_are_found_and_nothing_else() -> None:
     pictures = [noise(seed, (256, 192)) for seed in range(20)]
     originals = [photo_hash(picture) for picture in pictures]
-    assert near_photos(originals) == []
+    assert similar_pairs(originals) == []
     for name, copy in COPIES.items():
         copies = [photo_hash(copy(picture)) for picture in pictures]
         expected = {(index, index + 20) for index in range(20)}
-        found = set(near_photos(originals + copies))
+        found = set(similar_pairs(originals + copies))
         assert found <= expected, name
         assert len(found) >= (14 if name == "its middle, narrower" else 20), name
 
 
-def test_likeness_of_one_grey_is_zero() -> None:
+def test_similarity_of_one_grey_is_zero() -> None:
     grey = photo_hash(Image.new("RGB", (40, 40), "grey"))
-    assert likeness(grey, grey) == 0
-    assert likeness(photo_hash(noise(0)), photo_hash(noise(0))) == pytest.approx(1)
+    assert similarity(grey, grey) == 0
+    assert similarity(photo_hash(noise(0)), photo_hash(noise(0))) == pytest.approx(1)

@@ -244,3 +244,14 @@ def test_what_lies_beside_shards_or_in_them_is_taken_or_named(
         (tmp_path / name).touch()
     assert names(tmp_path) == [str(tmp_path / "a.tar" / "1.jpg"), str(tmp_path / "b.png")]
     assert caplog.messages[0].endswith("no classes: 'README.md', 'c.psd'.")
+
+
+def test_brackets_of_folders_and_files_that_exist_are_no_pattern(tmp_path: Path) -> None:
+    folder = tmp_path / "photos [2024]"
+    one, two = saved(folder / "1.png"), saved(folder / "2 [b].png")
+    saved(tmp_path / "photos 2" / "3.png")
+    assert names(folder) == [str(one), str(two)]
+    assert names(str(two)) == [str(two)]
+    assert names(f"{folder}/*.png") == [str(one), str(two)]
+    assert names(f"{folder}/[12].png") == [str(one)]
+    assert names(f"{tmp_path}/photos [2]/*.png") == [str(tmp_path / "photos 2" / "3.png")]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from activitynet.data.dataset import Photo, PhotoData, by_split
-from activitynet.data.scan import check_photos, count_skipped, skip_note
+from activitynet.data.scan import check_photos, count_skipped, skipped_message
 from activitynet.errors import DataError
 
 SPLITS = ("train", "val", "test")
@@ -132,7 +132,7 @@ def test_a_long_list_is_cut_and_counted(files: dict[str, Path]) -> None:
 
 
 def test_the_note_counts_by_split() -> None:
-    assert skip_note({"train": 2, "val": 1}) == "unreadable photos left out: 3 (2 train, 1 val)"
+    assert skipped_message({"train": 2, "val": 1}) == "unreadable photos left out: 3 (2 train, 1 val)"
 
 
 def test_no_file_is_changed(files: dict[str, Path]) -> None:

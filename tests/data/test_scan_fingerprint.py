@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 import shutil
 from collections.abc import Collection
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from activitynet.data.class_folders import open_folder
 from activitynet.data.dataset import Photo, PhotoData, by_split
-from activitynet.data.scan import Look, difference
+from activitynet.data.scan import ScannedPhoto, difference
 from activitynet.data.scan import fingerprint as fingerprint_of
 
 FILES = [f"{split}/{name}/{number}.jpg" for split in ("train", "val") for name in "ab" for number in range(5)]
@@ -30,16 +31,21 @@ def write(root: Path, *files: str) -> Path:
 def fingerprint(data: PhotoData, *, broken: Collection[str] = ()) -> list[str]:
     """Describe photos whose files hold what `write` wrote; those whose content is named cannot be read."""
     contents = [photo.path.read_bytes() for _, photos in by_split(data) for photo in photos]
-    looks = [Look(0, "", "why") if text.decode() in broken else Look.at(text) for text in contents]
-    return fingerprint_of(data, looks)
+    scanned = [
+        ScannedPhoto("why")
+        if text.decode() in broken
+        else ScannedPhoto("", len(text), hashlib.blake2b(text, digest_size=16).hexdigest())
+        for text in contents
+    ]
+    return fingerprint_of(data, scanned)
 
 
 def test_lines_say_what_each_photo_is(tmp_path: Path) -> None:
     write(tmp_path, "train/a/1.jpg", "train/b/two words.jpg", "val/b/1.jpg")
-    assert [line.split(" ", 4) for line in fingerprint(open_folder(tmp_path))] == [  # hashes: b2sum -l 64
-        ["train", "0", "13", "e992193108938e85", "train/a/1.jpg"],
-        ["train", "1", "21", "8372f3ca7acf5783", "train/b/two words.jpg"],
-        ["val", "1", "11", "2c98ab413ba467be", "val/b/1.jpg"],
+    assert [line.split(" ", 4) for line in fingerprint(open_folder(tmp_path))] == [  # hashes: b2sum -l 128
+        ["train", "0", "13", "3d16e807b717e6788f2f5237d84cfbcf", "train/a/1.jpg"],
+        ["train", "1", "21", "cf3cade341ce94746742e4b6c49f1019", "train/b/two words.jpg"],
+        ["val", "1", "11", "1d51ffda2ec267572e3982000197ac2e", "val/b/1.jpg"],
     ]
 
 

@@ -8,7 +8,7 @@ import torch
 from small_members import member
 
 from activitynet import Classifier, Ensemble
-from activitynet.data.dataset import PhotoDataset
+from activitynet.data.loader import PhotoDataset
 from activitynet.data.open import open_data
 from activitynet.ensemble.build import build_ensemble, build_soup, collect_member_log_probs, find_members
 from activitynet.errors import ModelError, WeightsError

@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from activitynet import create_model
-from activitynet.data.dataset import Photo, PhotoDataset
+from activitynet.data.dataset import Photo
+from activitynet.data.loader import PhotoDataset
 from activitynet.data.preprocess import Preprocess
 from activitynet.inference import forward_batches, forward_dataset
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from activitynet.data.audit import Audit, AuditedPhoto, Finding, Suggestion
-from activitynet.data.audit_report import write_report as write_audit
+from activitynet.data.audit import write_report as write_audit
 from activitynet.data.dataset import Photo, SkippedPhoto
 from activitynet.evaluation import Outputs
 from activitynet.evaluation.report import (

@@ -162,3 +162,10 @@ def test_what_a_header_says_is_shown_in_part(name: str, tmp_path: Path) -> None:
                 reader(path)
             assert len(str(refusal.value)) < 500
             assert str(refusal.value).isprintable()
+
+
+def test_a_git_lfs_pointer_says_what_to_run(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    path.write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 12345\n")
+    with pytest.raises(WeightsError, match=r"a\.safetensors' is a Git LFS pointer.*git lfs pull"):
+        read_tensors(path, sha256="0" * 64)

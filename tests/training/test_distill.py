@@ -224,7 +224,7 @@ def test_teachers_are_asked_how_often_they_are_right(tmp_path: Path, teacher: st
     teachers = load(teacher)
     dataset.set_epoch(1)
     raw, labels, _ = dataset.collate([dataset[index] for index in range(90)])
-    right = teachers.probabilities(dataset.light(raw, CPU)).argmax(dim=1).numpy() == labels
+    right = teachers.probabilities(dataset.color_jitter(raw, CPU)).argmax(dim=1).numpy() == labels
     dataset.set_epoch(2)
     assert 0 < right.mean() < 1
     assert teachers.share_right(dataset, CPU) == right.mean()

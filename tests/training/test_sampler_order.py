@@ -8,7 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from activitynet.training.sampler import derived_seed, epoch_order
+from activitynet.runtime.seeds import derived_seed
+from activitynet.training.sampler import epoch_order
 
 LABELS = [0] * 50 + [2] * 10 + [1] * 3 + [4] * 1 + [0] * 7  # no photo of class 3
 label_lists = st.lists(st.integers(0, 5), min_size=1, max_size=80)
@@ -76,9 +77,3 @@ def test_no_photo_comes_again_before_its_class_is_through(sampler: str, draws: i
         if epoch == 2 and sampler == "balanced":
             assert max(total[index] for index in large) == 1  # other photos than in the first epoch
     assert min(total.values()) > 0
-
-
-def test_derived_seeds_do_not_collide_by_concatenation() -> None:
-    seeds = {derived_seed(1, 23), derived_seed(12, 3), derived_seed(1, 2, 3), derived_seed(123)}
-    assert len(seeds) == 4
-    assert all(0 <= seed < 2**63 for seed in seeds)

@@ -55,8 +55,7 @@ def audit(
 ) -> int:
     """Find broken photos, duplicates, leaks and wrong labels. Exit code: 0 clean, 1 something was found."""
     from activitynet.data.audit import audit as run_audit  # noqa: PLC0415
-    from activitynet.data.audit import cleaned  # noqa: PLC0415
-    from activitynet.data.audit_report import write_report  # noqa: PLC0415
+    from activitynet.data.audit import cleaned, write_report  # noqa: PLC0415
     from activitynet.data.open import open_data  # noqa: PLC0415
     from activitynet.data.tables import write_split  # noqa: PLC0415
     from activitynet.pages import readable  # noqa: PLC0415

@@ -58,7 +58,7 @@ def training_command(method: Literal["fit", "fine_tune"]) -> Callable[..., None]
         no_progress: options.NoProgress = False,
         as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     ) -> None:
-        from activitynet.data.scan import skip_note  # noqa: PLC0415  --help needs no torch
+        from activitynet.data.scan import skipped_message  # noqa: PLC0415  --help needs no torch
 
         run = run_folder(run, model, resume=resume)
         classifier = activitynet.Classifier(
@@ -102,7 +102,7 @@ def training_command(method: Literal["fit", "fine_tune"]) -> Callable[..., None]
         macro_f1, accuracy = best["macro_f1"], best["accuracy"]
         print(f"best epoch {result.best_epoch}: macro-F1 {macro_f1:.3f}, accuracy {accuracy:.3f}")
         if result.skipped:
-            print(f"{skip_note(result.skipped)}: {printable(str(run / 'skipped.jsonl'))}")
+            print(f"{skipped_message(result.skipped)}: {printable(str(run / 'skipped.jsonl'))}")
         for path in (weights, *plots):  # one a line and whole, to be copied
             print(printable(str(path)))
 

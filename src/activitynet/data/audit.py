@@ -1,22 +1,25 @@
-"""Audit a data set: broken photos, duplicates, leaks between splits, doubtful labels."""
+"""Audit a data set: unreadable photos, duplicates, leaks between splits, spurious correlations."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
+from PIL import Image
 
 from activitynet.data.dataset import Photo, PhotoData, by_split, group_numbers
-from activitynet.data.decode import decode_image, read_photo
-from activitynet.data.duplicates import PhotoHash, alike, content_hash, copies, is_flat, joined, photo_hash
+from activitynet.data.decode import decode_image
+from activitynet.data.duplicates import connected_groups, exact_duplicate_pairs, near_duplicate_pairs
+from activitynet.data.scan import ScannedPhoto, scan_photos
 from activitynet.data.splits import can_be_folded, folds
-from activitynet.errors import DataError, ImageError
-from activitynet.serialization.records import are_numbers, fields_from_json, fields_to_json
+from activitynet.errors import ImageError
+from activitynet.pages import thumbnail, write_page
+from activitynet.serialization.records import fields_to_json
 
 Kind = Literal[
     "unreadable",
@@ -26,14 +29,17 @@ Kind = Literal[
     "exact_duplicate",
     "near_duplicate",
     "missing_class",
-    "telling_size",
-    "telling_format",
-    "telling_source",
+    "spurious_size",
+    "spurious_format",
+    "spurious_source",
     "suspicious_label",
 ]
 """Kinds of findings."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
+
+TINY = 32
+"""Least pixels of a photo's shorter side."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +49,7 @@ class AuditedPhoto:
     Attributes:
         path: Its file.
         split: ``"train"``, ``"val"`` or ``"test"``.
-        label: Its class's name.
+        label: The name of its class.
     """
 
     path: str
@@ -56,9 +62,9 @@ class Suggestion:
     """Another label for a photo.
 
     Attributes:
-        label: The class's name.
-        probability: How probable it is, in [0, 1].
-        given_probability: How probable the label is that the photo has, in [0, 1].
+        label: The name of the class.
+        probability: The probability of that label, in [0, 1].
+        given_probability: The probability of the label that the photo has, in [0, 1].
     """
 
     label: str
@@ -68,30 +74,30 @@ class Suggestion:
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong.
+    """One fault of a data set.
 
     Attributes:
-        kind: Of `KINDS`.
+        kind: One of `KINDS`.
         message: What is wrong, in a sentence.
-        photos: The photos it is about: one, or all that are duplicates of one another.
-        across: Whether they are in more than one split.
-        suggestion: A label for the photo that is more probable than its own.
+        photos: The photos concerned: one, or all duplicates of one another.
+        across_splits: Whether they are in more than one split.
+        suggestion: A more probable label for the photo.
     """
 
     kind: Kind
     message: str
     photos: tuple[AuditedPhoto, ...] = ()
-    across: bool = False
+    across_splits: bool = False
     suggestion: Suggestion | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Audit:
-    """What was found in a data set.
+    """The result of an audit.
 
     Attributes:
-        photos: How many photos were looked at.
-        findings: What is wrong, by kind.
+        photos: Number of photos scanned.
+        findings: What is wrong, in the order of `KINDS`.
     """
 
     photos: int
@@ -103,12 +109,12 @@ class Audit:
         return not self.findings
 
     def counts(self) -> dict[str, int]:
-        """Return how many findings there are of each kind that occurs."""
+        """Return the number of findings of each kind that occurs."""
         found = Counter(finding.kind for finding in self.findings)
         return {kind: found[kind] for kind in KINDS if found[kind]}
 
     def label_issues(self) -> dict[str, str]:
-        """Return the labels that are more probable than photos' own, by their paths."""
+        """Return the suggested labels, by the photos' paths."""
         return {
             finding.photos[0].path: finding.suggestion.label
             for finding in self.findings
@@ -123,219 +129,48 @@ class Audit:
             findings.append({**fields_to_json(finding), "photos": photos})
         return {"photos": self.photos, "findings": findings}
 
-    @classmethod
-    def from_dict(cls, value: object) -> Audit:
-        """Make one from what `to_dict` returned.
 
-        Raises:
-            DataError: It is not such an object.
-        """
-        fields = fields_from_json(cls, value)
-        if type(fields["photos"]) is not int or not isinstance(fields["findings"], tuple):
-            raise DataError("Audit needs a number of photos and a list of findings.")
-        return cls(fields["photos"], tuple(map(_finding, fields["findings"])))
+def audit(data: PhotoData, *, workers: int = 4) -> Audit:
+    """Scan every photo of a data set once, and report what is wrong.
 
-
-def _finding(value: object) -> Finding:
-    fields = fields_from_json(Finding, value)
-    if fields["kind"] not in KINDS or not isinstance(fields["message"], str):
-        raise DataError(f"Finding has an unknown kind or no message, got {fields['kind']!r}.")
-    if not isinstance(fields["photos"], tuple) or not isinstance(fields["across"], bool):
-        raise DataError("Finding needs a list of photos, and across must be true or false.")
-    photos = tuple(AuditedPhoto(**fields_from_json(AuditedPhoto, photo)) for photo in fields["photos"])
-    for photo in photos:
-        if not all(isinstance(text, str) for text in dataclasses.astuple(photo)):
-            raise DataError("AuditedPhoto needs texts.")
-    suggestion = _suggestion(fields["suggestion"]) if fields["suggestion"] is not None else None
-    return Finding(**{**fields, "photos": photos, "suggestion": suggestion})
-
-
-def _suggestion(value: object) -> Suggestion:
-    fields = fields_from_json(Suggestion, value)
-    numbers = fields["probability"], fields["given_probability"]
-    if not isinstance(fields["label"], str) or not are_numbers(numbers, 2):
-        raise DataError("Suggestion needs a label and two probabilities.")
-    return Suggestion(**fields)
-
-
-TELLING = 0.1
-"""How much nearer to always right than chance a guess may come, as a share of the way."""
-
-_NAMED = 3  # classes
-_DEVIATIONS = 3.0  # of what chance alone brings about
-
-
-def telling_facts(
-    photos: Sequence[Photo],
-    sizes: Sequence[tuple[int, int]],
-    formats: Sequence[str],
-    classes: Sequence[str],
-) -> list[Finding]:
-    """Find what gives the class of a photo away, though it is not what the photo shows.
-
-    A decision tree guesses the class by one fact alone, for photos it has not learned from. Its balanced
-    accuracy (the mean over the classes of how many of their photos it guesses) is compared with guessing
-    blindly. Photos of which the fact is not known are left out, and so are classes that are too rare to
-    cross-validate.
+    Findings are photos that cannot be read, whose extension names another format, that are smaller than
+    `TINY` or of one colour; exact and near-duplicates, within a split and across splits; classes that a split
+    lacks; and sizes, formats or sources that predict the class (`spurious_correlations`). Near-duplicates of
+    one group and split are no finding. `activitynet.evaluation.label_errors` adds suspicious labels; it needs
+    a model.
 
     Args:
-        photos: The photos, of all splits.
-        sizes: Width and height of each; (0, 0) where they are not known. Their ratio counts, too.
-        formats: The file format of each; empty where it is not known.
-        classes: Class names.
-    """
-    width, height = np.array(sizes, dtype=np.float64).reshape(-1, 2).T
-    shape = np.stack([width, height, width / np.maximum(height, 1)], axis=1)
-    facts: tuple[tuple[Kind, str, np.ndarray, np.ndarray], ...] = (
-        ("telling_size", "the size in pixels", shape, width > 0),
-        ("telling_format", "the file format", *_codes(formats)),
-        ("telling_source", "the source", *_codes([photo.source for photo in photos])),
-    )
-    labels = np.array([photo.label for photo in photos], dtype=np.int64)
-    groups = group_numbers(photos)
-    findings = []
-    for kind, what, values, known in facts:
-        use = known.copy()
-        use[known] = can_be_folded(labels[known], groups[known])
-        message = _message(what, values[use], labels[use], groups[use], classes)
-        if message:
-            findings.append(Finding(kind, message))
-    return findings
-
-
-def _codes(names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return a number for each name, (N, 1), and which names are known, (N,)."""
-    distinct, codes = np.unique(np.array(names, dtype=np.str_), return_inverse=True)
-    # In no order, for that two names are alike tells nothing.
-    shuffled = np.random.default_rng(0).permutation(len(distinct))
-    return shuffled[codes.ravel()][:, None], np.array([bool(name) for name in names], dtype=bool)
-
-
-def _message(
-    what: str, values: np.ndarray, labels: np.ndarray, groups: np.ndarray, classes: Sequence[str]
-) -> str:
-    """Say how well the values tell the labels, or nothing where they do not."""
-    present, truth, sizes = np.unique(labels, return_inverse=True, return_counts=True)
-    if len(present) < 2 or len(np.unique(values, axis=0)) < 2:
-        return ""
-    from sklearn.tree import DecisionTreeClassifier  # noqa: PLC0415 - slow to import, seldom needed
-
-    tree = DecisionTreeClassifier(class_weight="balanced", random_state=0)
-    right = np.zeros(len(truth), dtype=bool)
-    for learned, held in folds(truth, groups):
-        right[held] = tree.fit(values[learned], truth[learned]).predict(values[held]) == truth[held]
-    recalls = np.bincount(truth, weights=right) / sizes
-    accuracy, chance = recalls.mean(), 1 / len(present)
-    noise = np.sqrt((chance * (1 - chance) / sizes).sum()) / len(present)
-    if accuracy - chance <= max(TELLING * (1 - chance), _DEVIATIONS * noise):
-        return ""
-    worst = np.argsort(-recalls, kind="stable")[:_NAMED]
-    told = ", ".join(f"{classes[present[index]]!r} ({recalls[index]:.0%})" for index in worst)
-    return (
-        f"{what} alone tells the class with a balanced accuracy of {accuracy:.0%} (chance: {chance:.0%}), "
-        f"most of all {told}. A network may learn it instead of what people do."
-    )
-
-
-TINY = 32
-"""Pixels that the shorter side of a photo should have at least."""
-
-_EXTENSIONS = {
-    "JPEG": {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"},
-    "PNG": {".png", ".apng"},
-    "GIF": {".gif"},
-    "WEBP": {".webp"},
-    "BMP": {".bmp", ".dib"},
-    "TIFF": {".tif", ".tiff"},
-    "PPM": {".ppm", ".pgm", ".pbm", ".pnm"},
-    "AVIF": {".avif"},
-}
-_SIGNATURES: tuple[tuple[str, Callable[[bytes], bool]], ...] = (
-    ("JPEG", lambda start: start.startswith(b"\xff\xd8\xff")),
-    ("PNG", lambda start: start.startswith(b"\x89PNG\r\n\x1a\n")),
-    ("GIF", lambda start: start.startswith((b"GIF87a", b"GIF89a"))),
-    ("WEBP", lambda start: start.startswith(b"RIFF") and start[8:12] == b"WEBP"),
-    ("BMP", lambda start: start.startswith(b"BM")),
-    ("TIFF", lambda start: start.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"))),
-    ("PPM", lambda start: start[:1] == b"P" and start[1:2] in b"123456"),
-    ("AVIF", lambda start: start[4:8] == b"ftyp" and start[8:12] in (b"avif", b"avis", b"mif1")),
-)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Seen:
-    """What one look at a photo tells."""
-
-    error: str = ""
-    content: str = ""
-    size: tuple[int, int] = (0, 0)
-    format: str = ""
-    flat: bool = False
-    hash: PhotoHash | None = None
-
-
-def audit(data: PhotoData, *, workers: int = 2) -> Audit:
-    """Look at every photo of a data set once, and report what is wrong with it.
-
-    Found are photos that cannot be read, whose extension names another format, that are smaller than `TINY`
-    or of one colour; exact duplicates, by their bytes, and near ones (`near_photos`), within a split and
-    across splits; classes that a split lacks; and sizes, formats or sources that give the class away
-    (`telling_facts`). Photos of one group may look alike: near duplicates within a group and a split are no
-    finding. Suspicious labels take a model: see `activitynet.evaluation.label_errors`.
-
-    Args:
-        data: The photos. They are only read.
-        workers: Threads to decode with, at least 1.
+        data: The data set. No file is changed.
+        workers: Threads that decode, at least 1.
     """
     entries = [(split, photo) for split, photos in by_split(data) for photo in photos]
-    with ThreadPoolExecutor(max_workers=max(workers, 1)) as pool:
-        seen = list(pool.map(lambda entry: _look(entry[1].path), entries))
-
-    def named(index: int) -> AuditedPhoto:
-        split, photo = entries[index]
-        return AuditedPhoto(str(photo.path), split, data.classes[photo.label])
-
+    photos = [photo for _, photo in entries]
+    scanned = scan_photos(photos, perceptual=True, workers=workers)
+    named = [AuditedPhoto(str(photo.path), split, data.classes[photo.label]) for split, photo in entries]
     findings = [
-        Finding(kind, message, (named(index),))
-        for index, look in enumerate(seen)
-        for kind, message in _faults(entries[index][1], look)
+        Finding(kind, message, (named[index],))
+        for index, found in enumerate(scanned)
+        for kind, message in _faults(photos[index].path, found)
     ]
-    duplicates: tuple[tuple[Kind, str, list[list[int]]], ...] = (
-        ("exact_duplicate", "the same bytes", _same(seen)),
-        ("near_duplicate", "almost the same picture", _alike(entries, seen)),
-    )
-    for kind, what, groups in duplicates:
-        for group in groups:
-            splits = {entries[index][0] for index in group}
-            labels = {entries[index][1].label for index in group}
-            message = f"{len(group)} photos are {what}"
-            if len(splits) > 1:
-                message += f", in the splits {' and '.join(sorted(splits))}"
-            if len(labels) > 1:
-                message += f", with {len(labels)} different labels"
-            photos = tuple(named(index) for index in group)
-            findings.append(Finding(kind, f"{message}.", photos, len(splits) > 1))
+    groups = _duplicate_groups(entries, scanned)
+    findings += [_duplicates(kind, [named[index] for index in group]) for kind, group in groups]
     findings += _missing_classes(data)
-    findings += telling_facts(
-        [photo for _, photo in entries],
-        [look.size for look in seen],
-        [look.format for look in seen],
-        data.classes,
-    )
+    sizes, formats = [found.size for found in scanned], [found.format for found in scanned]
+    findings += spurious_correlations(photos, sizes, formats, data.classes)
     return Audit(len(entries), tuple(sorted(findings, key=lambda found: KINDS.index(found.kind))))
 
 
 def cleaned(data: PhotoData, found: Audit, *, drop_label_issues: bool = False) -> PhotoData:
-    """Return a data set without its broken photos and without duplicates across splits.
+    """Return a data set without its unreadable photos and without duplicates across splits.
 
-    Of duplicates in several splits, those in ``test`` stay, else those in ``val``: scores are kept, and what
-    is learned from gives way. Duplicates within one split stay. No label is changed.
+    Of duplicates in several splits, those in ``test`` are kept, else those in ``val``, so that scores stay
+    comparable. Duplicates within one split are kept. No label is changed.
 
     Args:
         data: The data set.
-        found: What `audit` found in it.
-        drop_label_issues: Leave out photos with suspicious labels, too, where they are trained on. Those
-            to score on stay, or a model would choose what it is tested by.
+        found: The result of its `audit`.
+        drop_label_issues: Also drop training photos with suspicious labels. Validation and test photos are
+            kept, or the model that doubts them would choose what it is scored by.
     """
     dropped: set[tuple[str, str]] = set()
     for finding in found.findings:
@@ -343,7 +178,7 @@ def cleaned(data: PhotoData, found: Audit, *, drop_label_issues: bool = False) -
             dropped.update((photo.split, photo.path) for photo in finding.photos)
         elif finding.kind == "suspicious_label" and drop_label_issues:
             dropped.update((photo.split, photo.path) for photo in finding.photos if photo.split == "train")
-        elif finding.across:
+        elif finding.across_splits:
             kept = "test" if any(photo.split == "test" for photo in finding.photos) else "val"
             dropped.update((photo.split, photo.path) for photo in finding.photos if photo.split != kept)
     parts = {
@@ -353,55 +188,54 @@ def cleaned(data: PhotoData, found: Audit, *, drop_label_issues: bool = False) -
     return dataclasses.replace(data, train=parts["train"], val=parts["val"], test=parts["test"])
 
 
-def _look(path: Path) -> _Seen:
-    try:
-        content = read_photo(path)
-        image = decode_image(content, name=str(path))
-    except ImageError as error:
-        return _Seen(str(error))
-    kind = next((name for name, fits in _SIGNATURES if fits(content[:16])), "")
-    return _Seen(
-        content=content_hash(content),
-        size=image.size,
-        format=kind,
-        flat=is_flat(image),
-        hash=photo_hash(image),
+_SAME_FORMAT = {"DIB": "BMP", "MPO": "JPEG"}  # variants that share extensions
+
+
+def _faults(path: Path, found: ScannedPhoto) -> Iterator[tuple[Kind, str]]:
+    if found.error:
+        yield "unreadable", found.error
+        return
+    suffix = path.suffix.lower()
+    named, actual = (
+        _SAME_FORMAT.get(name, name) for name in (Image.registered_extensions().get(suffix, ""), found.format)
     )
+    if suffix and named != actual:
+        yield "wrong_extension", f"the file is {actual}, but its name ends in {suffix!r}."
+    if min(found.size) < TINY:
+        yield "tiny", f"the photo has {found.size[0]} x {found.size[1]} pixels."
+    if found.hash is None:
+        yield "monochrome", "the photo is of one colour."
 
 
-def _faults(photo: Photo, look: _Seen) -> list[tuple[Kind, str]]:
-    if look.error:
-        return [("unreadable", look.error)]
-    faults: list[tuple[Kind, str]] = []
-    suffix = photo.path.suffix.lower()
-    if look.format and suffix and suffix not in _EXTENSIONS[look.format]:
-        faults.append(("wrong_extension", f"the file is {look.format}, but its name ends in {suffix!r}."))
-    if min(look.size) < TINY:
-        faults.append(("tiny", f"the photo has {look.size[0]} x {look.size[1]} pixels."))
-    if look.flat:
-        faults.append(("monochrome", "the photo is of one colour."))
-    return faults
+def _duplicate_groups(
+    entries: Sequence[tuple[str, Photo]], scanned: Sequence[ScannedPhoto]
+) -> list[tuple[Kind, list[int]]]:
+    """Return the groups of exact duplicates, then those of near-duplicates that are not all exact."""
+
+    def same_group(pair: tuple[int, int]) -> bool:
+        (split, photo), (other_split, other) = (entries[index] for index in pair)
+        return split == other_split and bool(photo.group) and photo.group == other.group
+
+    exact = exact_duplicate_pairs(scanned)
+    near = [pair for pair in near_duplicate_pairs(scanned) if not same_group(pair)]
+    groups: list[tuple[Kind, list[int]]] = [
+        ("exact_duplicate", group) for group in connected_groups(len(scanned), exact)
+    ]
+    for group in connected_groups(len(scanned), [*exact, *near]):
+        if len({scanned[index].content_hash for index in group}) > 1:
+            groups.append(("near_duplicate", group))
+    return groups
 
 
-def _same(seen: Sequence[_Seen]) -> list[list[int]]:
-    groups: dict[str, list[int]] = defaultdict(list)
-    for index, look in enumerate(seen):
-        if look.content:
-            groups[look.content].append(index)
-    return [group for group in groups.values() if len(group) > 1]
-
-
-def _alike(entries: Sequence[tuple[str, Photo]], seen: Sequence[_Seen]) -> list[list[int]]:
-    """Group near duplicates that are not all of the same bytes."""
-
-    def belong_together(one: int, other: int) -> bool:
-        (split, photo), (other_split, other_photo) = entries[one], entries[other]
-        return split == other_split and bool(photo.group) and photo.group == other_photo.group
-
-    contents = [look.content for look in seen]
-    near = alike(contents, [None if look.flat else look.hash for look in seen])
-    groups = joined(len(seen), [*copies(contents), *(pair for pair in near if not belong_together(*pair))])
-    return [group for group in groups if len({contents[index] for index in group}) > 1]
+def _duplicates(kind: Kind, photos: Sequence[AuditedPhoto]) -> Finding:
+    splits, labels = ({getattr(photo, name) for photo in photos} for name in ("split", "label"))
+    what = "the same bytes" if kind == "exact_duplicate" else "almost the same picture"
+    message = f"{len(photos)} photos are {what}"
+    if len(splits) > 1:
+        message += f", in the splits {' and '.join(sorted(splits))}"
+    if len(labels) > 1:
+        message += f", with {len(labels)} different labels"
+    return Finding(kind, f"{message}.", tuple(photos), len(splits) > 1)
 
 
 def _missing_classes(data: PhotoData) -> list[Finding]:
@@ -412,3 +246,152 @@ def _missing_classes(data: PhotoData) -> list[Finding]:
         for label, name in enumerate(data.classes)
         if label not in labels
     ]
+
+
+MIN_ADVANTAGE = 0.1
+"""Least advantage over chance of a spurious correlation, as a share of the greatest one possible."""
+
+_NAMED = 3  # classes
+_DEVIATIONS = 3.0  # standard deviations of chance that the advantage must also exceed
+
+
+def spurious_correlations(
+    photos: Sequence[Photo],
+    sizes: Sequence[tuple[int, int]],
+    formats: Sequence[str],
+    classes: Sequence[str],
+) -> list[Finding]:
+    """Find properties that predict the class of a photo, though they are not what it shows.
+
+    A decision tree predicts the class from one property alone, with cross-validation. Its balanced accuracy
+    (mean recall of the classes) is compared with chance. Photos without the property, and classes that are
+    too rare for cross-validation, are left out.
+
+    Args:
+        photos: The photos, of all splits.
+        sizes: Width and height of each; (0, 0) if unknown. Their ratio is a property, too.
+        formats: The file format of each; empty if unknown.
+        classes: Class names.
+    """
+    width, height = np.array(sizes, dtype=np.float64).reshape(-1, 2).T
+    shape = np.stack([width, height, width / np.maximum(height, 1)], axis=1)
+    properties: tuple[tuple[Kind, str, np.ndarray, np.ndarray], ...] = (
+        ("spurious_size", "the size in pixels", shape, width > 0),
+        ("spurious_format", "the file format", *_codes(formats)),
+        ("spurious_source", "the source", *_codes([photo.source for photo in photos])),
+    )
+    labels = np.array([photo.label for photo in photos], dtype=np.int64)
+    groups = group_numbers(photos)
+    findings = []
+    for kind, what, values, known in properties:
+        use = known.copy()
+        use[known] = can_be_folded(labels[known], groups[known])
+        message = _correlation(what, values[use], labels[use], groups[use], classes)
+        if message:
+            findings.append(Finding(kind, message))
+    return findings
+
+
+def _codes(names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return a number for each name, (N, 1), and which names are known, (N,)."""
+    distinct, codes = np.unique(np.array(names, dtype=np.str_), return_inverse=True)
+    # Shuffled, since the alphabetical order of names means nothing.
+    shuffled = np.random.default_rng(0).permutation(len(distinct))
+    return shuffled[codes.ravel()][:, None], np.array([bool(name) for name in names], dtype=bool)
+
+
+def _correlation(
+    what: str, values: np.ndarray, labels: np.ndarray, groups: np.ndarray, classes: Sequence[str]
+) -> str:
+    """Say how well the values predict the labels; return nothing if they do not."""
+    present, truth, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    if len(present) < 2 or len(np.unique(values, axis=0)) < 2:
+        return ""
+    from sklearn.tree import DecisionTreeClassifier  # noqa: PLC0415 - slow to import, seldom needed
+
+    tree = DecisionTreeClassifier(class_weight="balanced", random_state=0)
+    right = np.zeros(len(truth), dtype=bool)
+    for fitted, held_out in folds(truth, groups):
+        tree.fit(values[fitted], truth[fitted])
+        right[held_out] = tree.predict(values[held_out]) == truth[held_out]
+    recalls = np.bincount(truth, weights=right) / sizes
+    accuracy, chance = recalls.mean(), 1 / len(present)
+    noise = np.sqrt((chance * (1 - chance) / sizes).sum()) / len(present)
+    if accuracy - chance <= max(MIN_ADVANTAGE * (1 - chance), _DEVIATIONS * noise):
+        return ""
+    best = np.argsort(-recalls, kind="stable")[:_NAMED]
+    named = ", ".join(f"{classes[present[index]]!r} ({recalls[index]:.0%})" for index in best)
+    return (
+        f"{what} alone predicts the class with a balanced accuracy of {accuracy:.0%} (chance: {chance:.0%}), "
+        f"best for {named}. A network may learn it instead of what people do."
+    )
+
+
+SHOWN = 100
+"""Findings of each kind that a report shows."""
+
+_PHOTOS = 8  # that a report shows of one finding
+
+_TITLES = {
+    "unreadable": "Photos that cannot be read",
+    "wrong_extension": "Extensions of another format",
+    "tiny": "Tiny photos",
+    "monochrome": "Photos of one colour",
+    "exact_duplicate": "Exact duplicates",
+    "near_duplicate": "Near-duplicates",
+    "missing_class": "Classes without photos in a split",
+    "spurious_size": "Sizes that predict the class",
+    "spurious_format": "File formats that predict the class",
+    "spurious_source": "Sources that predict the class",
+    "suspicious_label": "Suspicious labels, the most suspicious first",
+}
+
+
+def write_report(path: str | os.PathLike[str], found: Audit) -> None:
+    """Write an audit as one HTML file with thumbnails, showing `SHOWN` findings of each kind.
+
+    Raises:
+        StorageError: The file cannot be written.
+    """
+    by_kind: dict[str, list[Finding]] = defaultdict(list)
+    for finding in found.findings:
+        by_kind[finding.kind].append(finding)
+    sections = [
+        {
+            "title": _TITLES[kind],
+            "count": len(by_kind[kind]),
+            "grid": kind == "suspicious_label",
+            # Leaks first.
+            "findings": [
+                _shown(one) for one in sorted(by_kind[kind], key=lambda one: not one.across_splits)[:SHOWN]
+            ],
+            "more": max(0, len(by_kind[kind]) - SHOWN),
+        }
+        for kind in KINDS
+        if kind in by_kind
+    ]
+    summary = f"{found.photos} photos, {len(found.findings)} findings."
+    write_page(path, "audit.html", summary=summary, sections=sections)
+
+
+def _shown(finding: Finding) -> dict[str, Any]:
+    photos = [_shown_photo(photo, finding.suggestion) for photo in finding.photos[:_PHOTOS]]
+    return {
+        "message": finding.message if finding.suggestion is None else "",
+        "across": finding.across_splits,
+        "photos": photos,
+        "more": max(0, len(finding.photos) - _PHOTOS),
+    }
+
+
+def _shown_photo(photo: AuditedPhoto, suggestion: Suggestion | None) -> dict[str, str]:
+    try:
+        small = thumbnail(decode_image(Path(photo.path)))
+    except ImageError:
+        small = ""
+    labels = probabilities = ""
+    if suggestion is not None:
+        labels = f"{photo.label} → {suggestion.label}"
+        probabilities = f"{suggestion.probability:.0%} against {suggestion.given_probability:.0%}"
+    caption = f"{photo.split} · {photo.label} · {photo.path}"
+    return {"thumbnail": small, "caption": caption, "labels": labels, "sure": probabilities}

@@ -1,4 +1,4 @@
-"""Augment training photos: crops and geometry on the CPU, color on whole batches."""
+"""Augment training photos: crops and geometry one by one, color jitter on whole batches."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ _TRIES = 10  # as in torchvision: then the largest centred crop of a shape withi
 
 
 class SizedPhoto(Protocol):
-    """A photo whose size is known before it is decoded: an `OpenPhoto`, or one from a `PhotoCache`."""
+    """A photo whose size is known before it is decoded: an `OpenPhoto` or a `CachedPhoto`."""
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of the whole photo, upright."""
+        """Width and height of the photo, upright."""
 
     def decode(self, *, at_least: tuple[int, int] | None = None) -> Image.Image | NDArray[np.uint8]:
-        """Return it as an RGB image or uint8 (H, W, 3), perhaps smaller: not below the height and width."""
+        """Return an RGB image or uint8 (H, W, 3); if smaller, then not below this height and width."""
 
 
 @dataclass(frozen=True)
 class Crop:
-    """A part of a photo, whatever size the photo is decoded at.
+    """A part of a photo, in shares of its sides, at whatever size it is decoded.
 
     Attributes:
-        left: Where it begins, as a share of the photo's width; at least 0.
-        top: The same of the height.
-        width: Its own width as a share of the photo's; greater than 0, and ``left + width`` at most 1.
-        height: The same of the height.
-        mirrored: Whether left and right change places.
+        left: Left edge, as a share of the photo's width; at least 0.
+        top: Top edge, as a share of its height.
+        width: Width, as a share of the photo's; greater than 0, and ``left + width`` at most 1.
+        height: Height, as a share of the photo's.
+        mirrored: Whether left and right are swapped.
     """
 
     left: float
@@ -60,17 +60,17 @@ class Crop:
     mirrored: bool = False
 
     def least_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Return the height and width that the whole photo needs for the crop to have ``size``, or more."""
+        """Return the height and width that the photo needs for the crop to have at least ``size``."""
         return math.ceil(size[0] / self.height - 1e-6), math.ceil(size[1] / self.width - 1e-6)
 
     def box(self, width: int, height: int) -> tuple[int, int, int, int]:
-        """Return left, top, right and bottom in whole pixels of a photo of this size; one pixel at least."""
+        """Return left, top, right and bottom in pixels of a photo of this size, at least one pixel wide."""
         left, right = _span(self.left, self.width, width)
         top, bottom = _span(self.top, self.height, height)
         return left, top, right, bottom
 
     def read(self, photo: SizedPhoto, preprocess: Preprocess) -> torch.Tensor:
-        """Decode as much of a photo as the crop needs, cut it out, and resize it.
+        """Decode a photo as large as the crop needs, cut the crop out, and resize it.
 
         Args:
             photo: What to decode.
@@ -87,7 +87,7 @@ class Crop:
             pixels = np.array(image.crop(self.box(*image.size)))
         else:
             left, top, right, bottom = self.box(image.shape[1], image.shape[0])
-            pixels = image[top:bottom, left:right].copy()  # all that is read of a memory-mapped photo
+            pixels = image[top:bottom, left:right].copy()  # of a memory-mapped photo, only this is read
         cut: torch.Tensor = resize(
             torch.from_numpy(pixels).permute(2, 0, 1),
             list(preprocess.size),
@@ -105,7 +105,7 @@ def _span(start: float, length: float, pixels: int) -> tuple[int, int]:
 def draw_crop(
     size: tuple[int, int], *, scale: tuple[float, float], ratio: tuple[float, float], flip: float
 ) -> Crop:
-    """Draw a crop as torchvision's ``RandomResizedCrop`` does (Szegedy et al. 2014), from torch's generator.
+    """Draw a crop like torchvision's ``RandomResizedCrop`` (Szegedy et al. 2014), from torch's generator.
 
     Args:
         size: The photo's width and height; only their ratio matters.
@@ -134,29 +134,29 @@ _LIMITS = {"flip": 1, "color": 1, "hue": 0.5, "rotation": 180, "noise": 1, "eras
 
 @dataclasses.dataclass(frozen=True)
 class Augment:
-    """What is varied in a training photo, and how far.
+    """How training photos are augmented.
 
-    The default suits photos of people: crops that keep most of the scene, mirroring, some change of
-    light. Draws come from torch's global generator alone, so that seeding it fixes them. `AugmentedPhotos`
-    applies it: first the crop and the mirroring, then rotation, policy and erasing, then the light and noise.
+    The default suits photos of people: crops that keep most of the scene, mirroring and some color jitter.
+    All draws come from torch's global generator. `AugmentedPhotos` applies crop and mirroring, then rotation,
+    policy and erasing, then color jitter and noise.
 
     Attributes:
         scale: Least and greatest share of the photo's area that a crop keeps, in (0, 1].
-        ratio: Least and greatest width / height of a crop; where photos are squashed, as a multiple of the
-            photo's own, so that training squashes things like the evaluation does.
+        ratio: Least and greatest width / height of a crop; if photos are squashed, relative to the photo's
+            own, so that training squashes things as evaluation does.
         flip: Probability of mirroring left and right.
         color: How far brightness, contrast and saturation vary, each by a factor in
             [1 - color, 1 + color]; 0 to 1.
-        hue: How far hues turn either way, as a share of the colour circle; 0 to 0.5.
-        rotation: Greatest rotation either way, in degrees, 0 to 180.
+        hue: Greatest rotation of the hues either way, as a share of the colour circle; 0 to 0.5.
+        rotation: Greatest rotation of the photo either way, in degrees, 0 to 180.
         policy: ``"trivial"`` adds TrivialAugment (Müller and Hutter 2021,
             https://arxiv.org/abs/2103.10158), ``"rand"`` RandAugment (Cubuk et al. 2020,
             https://arxiv.org/abs/1909.13719), ``"augmix"`` AugMix (Hendrycks et al. 2020,
             https://arxiv.org/abs/1912.02781).
         operations: How many operations RandAugment chains, at least 1.
         magnitude: How strong RandAugment's operations are, a whole number from 0 to 30.
-        noise: Greatest standard deviation of Gaussian noise on pixel values in [0, 1], drawn evenly up to
-            it for each photo; 0 to 1. Noisy values stay in [0, 1].
+        noise: Greatest standard deviation of Gaussian noise on pixel values in [0, 1], drawn uniformly for
+            each photo; 0 to 1. Noisy values are clamped to [0, 1].
         erasing: Probability of blanking out a rectangle (Zhong et al. 2020,
             https://arxiv.org/abs/1708.04896).
 
@@ -203,10 +203,10 @@ class Augment:
         return draw_crop(size, scale=self.scale, ratio=ratio, flip=self.flip)
 
     def steps(self, fill: list[int]) -> list[Callable[[Any], Any]]:
-        """Return what happens to a crop before its light is changed, each from uint8 (3, H, W) to the same.
+        """Return the steps between crop and color jitter, each from uint8 (3, H, W) to the same.
 
         Args:
-            fill: The colour of what a step leaves empty.
+            fill: Colour of the pixels that a step leaves empty.
         """
         steps: list[Callable[[Any], Any]] = []
         if self.rotation:
@@ -236,54 +236,54 @@ class Augment:
 
 
 _GREY = (0.2989, 0.587, 0.114)  # ITU-R BT.601, rounded as in torchvision
-_AT_ONCE = 4
+_CPU_CHUNK = 4  # photos
 
 
-class RawPhoto(NamedTuple):
-    """A training photo before its light is changed.
+class PhotoSample(NamedTuple):
+    """A cropped training photo, and the factors of a color jitter that is still to be applied.
 
     Attributes:
         pixels: uint8 (H, W, 3).
-        light: Factors of brightness, contrast and saturation; the turn of the hues, as a share of the colour
-            circle; the noise's standard deviation and the mean grey of the pixels, both in [0, 1].
-        seed: Where its noise comes from.
+        factors: Factors of brightness, contrast and saturation; the rotation of the hues, as a share of the
+            colour circle; the standard deviation of the noise and the mean grey, both in [0, 1].
+        seed: Seed of its noise.
     """
 
     pixels: torch.Tensor
-    light: tuple[float, ...]
+    factors: tuple[float, ...]
     seed: int
 
 
-class RawBatch(NamedTuple):
-    """Training photos as processes hand them on: a quarter of the bytes that they have as floats.
+class PhotoBatch(NamedTuple):
+    """A batch of `PhotoSample`, as worker processes send it: a quarter of its size in floats.
 
     Attributes:
         pixels: uint8 (N, H, W, 3).
-        light: float32 (N, 6). This and the seeds are no tensors: each of those comes by a file of its own.
+        factors: float32 (N, 6). Factors and seeds are arrays, since each tensor takes a file to send.
         seeds: int64 (N,).
     """
 
     pixels: torch.Tensor
-    light: NDArray[np.float32]
+    factors: NDArray[np.float32]
     seeds: NDArray[np.int64]
 
     @classmethod
-    def of(cls, photos: Sequence[RawPhoto]) -> RawBatch:
-        """Put photos of one size together, in shared memory where a process is to hand them on."""
-        pixels, light, seeds = zip(*photos, strict=True)
+    def of(cls, photos: Sequence[PhotoSample]) -> PhotoBatch:
+        """Collate photos of one size, in shared memory if this is a worker process."""
+        pixels, factors, seeds = zip(*photos, strict=True)
         batch: torch.Tensor = default_collate(list(pixels))
-        return cls(batch, np.array(light, np.float32), np.array(seeds, np.int64))
+        return cls(batch, np.array(factors, np.float32), np.array(seeds, np.int64))
 
 
-class Light:
-    """Draws each photo's light, and applies it to a batch.
+class BatchColorJitter:
+    """Draws color jitter for each photo, and applies it to a batch, with noise and normalisation.
 
-    Brightness, contrast and saturation are one linear map of each photo's colours, in this order; values are
-    brought back to [0, 1] at its end. Then hues turn, and noise is added.
+    Brightness, contrast and saturation, in this order, are one linear map of a photo's colours, after which
+    values are clamped to [0, 1]. Then hues are rotated, and noise is added.
 
     Args:
-        augment: Says how far light varies.
-        preprocess: Gives mean and deviation.
+        augment: Gives the ranges of the factors.
+        preprocess: Gives mean and standard deviation.
     """
 
     def __init__(self, augment: Augment, preprocess: Preprocess) -> None:
@@ -294,63 +294,63 @@ class Light:
         std = torch.tensor(preprocess.std).view(3, 1, 1)
         self._gain, self._shift = 1 / std, torch.tensor(preprocess.mean).view(3, 1, 1) / std
 
-    def draw(self, pixels: torch.Tensor) -> RawPhoto:
-        """Draw the light of a photo from torch's generator.
+    def draw(self, pixels: torch.Tensor) -> PhotoSample:
+        """Draw the factors of a photo from torch's generator.
 
         Args:
             pixels: uint8 (H, W, 3).
         """
         chance = torch.rand(5).tolist()
         drawn = [a + b * c for a, b, c in zip(self._least, self._range, chance, strict=True)]
-        # Of whole numbers the sum is exact, in whatever order it is taken.
+        # A sum of integers is exact in any order.
         columns = pixels.flatten(1).sum(dim=0, dtype=torch.int32)
         sums = columns.view(-1, 3).sum(dim=0).tolist()
         grey = sum(map(operator.mul, sums, _GREY)) / (255 * pixels[..., 0].numel())
-        return RawPhoto(pixels, (*drawn, grey), int(torch.randint(2**62, ())))
+        return PhotoSample(pixels, (*drawn, grey), int(torch.randint(2**62, ())))
 
-    def __call__(self, raw: RawBatch, device: torch.device | None = None) -> torch.Tensor:
-        """Return a batch of training photos as the network's input.
+    def __call__(self, batch: PhotoBatch, device: torch.device | None = None) -> torch.Tensor:
+        """Return a batch as the network's input.
 
-        What becomes of a photo does not depend on the others of its batch, to the bit. Noise is another on
-        another kind of device.
+        The result for a photo does not depend on the rest of its batch, to the bit. Noise differs between
+        kinds of devices.
 
         Args:
-            raw: The batch.
-            device: Where to compute; by default where the batch is.
+            batch: The batch.
+            device: Where to compute; by default the batch's.
 
         Returns:
             Normalised images, float32 (N, 3, H, W).
         """
-        device = device or raw.pixels.device
-        pixels = raw.pixels.to(device, non_blocking=True)
-        light, seeds = torch.from_numpy(raw.light).to(device), raw.seeds.tolist()
+        device = device or batch.pixels.device
+        pixels = batch.pixels.to(device, non_blocking=True)
+        factors, seeds = torch.from_numpy(batch.factors).to(device), batch.seeds.tolist()
         gain, shift = self._gain.to(device), self._shift.to(device)
         count, *size, _ = pixels.shape
-        made = torch.empty(count, 3, *size, device=device)
-        # On a CPU a few photos at a time, which stay in its cache from one operation to the next.
-        share = _AT_ONCE if device.type == "cpu" else count
-        for part in (slice(start, start + share) for start in range(0, count, share)):
+        result = torch.empty(count, 3, *size, device=device)
+        # On a CPU a few photos at a time, which stay in its cache between operations.
+        chunk = _CPU_CHUNK if device.type == "cpu" else count
+        for part in (slice(start, start + chunk) for start in range(0, count, chunk)):
             images = pixels[part].permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
-            images = _recolor(images, light[part]) if self._color else images.mul_(1 / 255)
+            images = _recolor(images, factors[part]) if self._color else images.mul_(1 / 255)
             if self._hue:
-                images = turn_hues(images, light[part, 3])
+                images = rotate_hues(images, factors[part, 3])
             if self._noise:
-                _add_noise(images, light[part, 4], seeds[part])
-            torch.sub(images.mul_(gain), shift, out=made[part])
-        return made
+                _add_noise(images, factors[part, 4], seeds[part])
+            torch.sub(images.mul_(gain), shift, out=result[part])
+        return result
 
 
-# Products and sums are steps of their own: fused, a pixel might be rounded once or twice, depending on where
-# in a batch it lies.
+# Products and sums are separate operations: fused, a pixel would be rounded once or twice, depending on its
+# place in the batch.
 
 
-def _recolor(images: torch.Tensor, light: torch.Tensor) -> torch.Tensor:
-    """Change brightness, contrast and saturation in place, and bring values from [0, 255] to [0, 1]."""
-    brightness, contrast, saturation, _, _, mean = light.view(-1, 6, 1, 1, 1).unbind(dim=1)
+def _recolor(images: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
+    """Change brightness, contrast and saturation in place; values go from [0, 255] to [0, 1]."""
+    brightness, contrast, saturation, _, _, mean = factors.view(-1, 6, 1, 1, 1).unbind(dim=1)
     grey = images[:, :1] * _GREY[0]
     for channel in (1, 2):
         grey.add_(images[:, channel : channel + 1] * _GREY[channel])
-    # Each is a blend with a grey: of contrast with the photo's mean m, of saturation with the pixel's own g.
+    # Each is a blend with grey: contrast with the photo's mean m, saturation with the pixel's own grey g.
     # s (c x + (1 - c) m) + (1 - s) (c g + (1 - c) m w) = c s x + c (1 - s) g + (1 - c) (s + (1 - s) w) m
     gain = brightness * contrast / 255
     shift = brightness * (1 - contrast) * (saturation + (1 - saturation) * sum(_GREY)) * mean
@@ -358,12 +358,12 @@ def _recolor(images: torch.Tensor, light: torch.Tensor) -> torch.Tensor:
     return images.mul_(gain * saturation).add_(grey).clamp_(0, 1)
 
 
-def turn_hues(images: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
-    """Turn the hues of images in HSV (Smith 1978), and leave saturation and value.
+def rotate_hues(images: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
+    """Rotate the hues of images in HSV (Smith 1978); saturation and value stay.
 
     Args:
-        images: Float (N, 3, H, W), from 0 on.
-        turns: float (N,), as shares of the colour circle.
+        images: Float (N, 3, H, W), at least 0.
+        angles: Float (N,), as shares of the colour circle.
 
     Returns:
         Float (N, 3, H, W).
@@ -373,7 +373,7 @@ def turn_hues(images: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
     red, green, blue = (images / chroma.clamp_min(1e-12).unsqueeze(1)).unbind(dim=1)  # grey has no hue: 0
     is_red, is_green = images[:, 0] == value, images[:, 1] == value
     sector = torch.where(is_red, green - blue, torch.where(is_green, blue - red + 2, red - green + 4))
-    sector = sector + 6 * turns.view(-1, 1, 1)
+    sector = sector + 6 * angles.view(-1, 1, 1)
     channels = []
     for offset in (5, 3, 1):
         distance = (sector + offset) % 6
@@ -382,7 +382,7 @@ def turn_hues(images: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
 
 
 def _add_noise(images: torch.Tensor, deviations: torch.Tensor, seeds: Sequence[int]) -> None:
-    """Add Gaussian noise to each image of a batch, in place; values stay in [0, 1]."""
+    """Add Gaussian noise to each image in place; values are clamped to [0, 1]."""
     generator = torch.Generator(images.device)
     for image, deviation, seed in zip(images, deviations, seeds, strict=True):
         generator.manual_seed(seed)

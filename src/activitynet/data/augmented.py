@@ -1,9 +1,8 @@
-"""Training photos: cut out, mirrored and varied, in a way that depends on seed, epoch and photo alone."""
+"""The data set of augmented training photos: a function of seed, epoch and photo."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,36 +11,36 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from activitynet.data.augment import Augment, Light, RawBatch, RawPhoto, SizedPhoto
+from activitynet.data.augment import Augment, BatchColorJitter, PhotoBatch, PhotoSample, SizedPhoto
 from activitynet.data.cache import PhotoCache
 from activitynet.data.dataset import Photo
 from activitynet.data.decode import open_photo
 from activitynet.data.preprocess import Preprocess
 from activitynet.errors import DataError
+from activitynet.runtime.seeds import hash_seed
 
 
-class AugmentedPhotos(Dataset[tuple[RawPhoto, int, int]]):
-    """Labelled photos, varied anew each epoch.
+class AugmentedPhotos(Dataset[tuple[PhotoSample, int, int]]):
+    """Labelled photos, augmented anew each epoch.
 
-    An item is ``(raw, label, index)``, where ``raw`` are uint8 pixels and the light that was drawn for them.
-    `collate` makes a batch of items, and `light` the network's input of a batch. What is random in an item
-    depends on the seed, the epoch and the index alone: not on the number of workers, nor on what was drawn
-    before.
+    An item is ``(sample, label, index)``, with a `PhotoSample`. `collate` makes a batch of items, and
+    `color_jitter` turns a `PhotoBatch` into the network's input. Randomness depends on seed, epoch and index
+    alone, not on the number of workers or on earlier draws.
 
     The crop is drawn before the photo is decoded, and a JPEG is decoded no larger than the crop needs.
 
     Args:
         photos: The photos, in the order of their indices.
-        augment: What is varied, and how far.
-        preprocess: Gives interpolation, mean and deviation, and whether photos are squashed; its own crop is
-            replaced by the random one.
+        augment: How they are augmented.
+        preprocess: Gives interpolation, mean and standard deviation, and whether photos are squashed. The
+            random crop replaces its own.
         seed: Any whole number.
-        size_at: Height and width of the images of epoch 1, 2 and so on; the last holds from there on. By
-            default that of ``preprocess``.
-        cache: Where photos are kept decoded. What is seen differs a little with it (see `PhotoCache`).
+        size_at: Height and width of the images of epoch 1, 2 and so on; the last one applies to all later
+            epochs. By default that of ``preprocess``.
+        cache: Where photos are kept decoded. Pixels differ slightly with it (see `PhotoCache`).
 
     Attributes:
-        light: Turns a `RawBatch` into the network's input.
+        color_jitter: Turns a `PhotoBatch` into the network's input.
 
     Raises:
         DataError: ``size_at`` is empty, or a size is out of range.
@@ -61,22 +60,22 @@ class AugmentedPhotos(Dataset[tuple[RawPhoto, int, int]]):
             raise DataError("size_at must hold the size of one epoch or more, got none.")
         self.photos = tuple(photos)
         self.seed = seed
-        self.light = Light(augment, preprocess)
+        self.color_jitter = BatchColorJitter(augment, preprocess)
         self._augment = augment
         self._steps = augment.steps(fill=[round(255 * mean) for mean in preprocess.mean])
         self._at = [dataclasses.replace(preprocess, size=size) for size in size_at or [preprocess.size]]
         self._open: Callable[[Path], SizedPhoto] = open_photo if cache is None else cache.open
-        # In shared memory, so that workers that outlive an epoch learn of the next.
+        # In shared memory, so that persistent workers see the next epoch.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw anew: call before each epoch, counted from 1. What comes before looks like the first."""
+        """Set the epoch, from 1, before iterating over it. Before the first call, it is the first epoch."""
         self._epoch.fill_(epoch)
 
     def __len__(self) -> int:
         return len(self.photos)
 
-    def __getitem__(self, index: int) -> tuple[RawPhoto, int, int]:
+    def __getitem__(self, index: int) -> tuple[PhotoSample, int, int]:
         """Return the photo, its label and its index.
 
         Raises:
@@ -86,23 +85,20 @@ class AugmentedPhotos(Dataset[tuple[RawPhoto, int, int]]):
         preprocess = self._at[min(max(epoch, 1), len(self._at)) - 1]
         photo = self.photos[index]
         opened = self._open(photo.path)
-        key = f"{self.seed} {epoch} {index}".encode()
-        # The CPU's generator alone is seeded and restored: torch.manual_seed would reach the GPU's, too.
+        # Only the CPU's generator is seeded and restored: torch.manual_seed would reach the GPU's, too.
         with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(
-                int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big", signed=True)
-            )
+            torch.default_generator.manual_seed(hash_seed(f"{self.seed} {epoch} {index}"))
             crop = self._augment.draw_crop(opened.size, squash=preprocess.resize == "squash")
             pixels = crop.read(opened, preprocess)
             for step in self._steps:
                 pixels = step(pixels)
-            raw = self.light.draw(pixels.permute(1, 2, 0).contiguous())
-        return raw, photo.label, index
+            sample = self.color_jitter.draw(pixels.permute(1, 2, 0).contiguous())
+        return sample, photo.label, index
 
     @staticmethod
     def collate(
-        items: Sequence[tuple[RawPhoto, int, int]],
-    ) -> tuple[RawBatch, NDArray[np.int64], NDArray[np.int64]]:
-        """Return the batch, the labels and the indices of items."""
+        items: Sequence[tuple[PhotoSample, int, int]],
+    ) -> tuple[PhotoBatch, NDArray[np.int64], NDArray[np.int64]]:
+        """Return a batch with its labels and indices."""
         photos, labels, indices = zip(*items, strict=True)
-        return RawBatch.of(photos), np.array(labels), np.array(indices)
+        return PhotoBatch.of(photos), np.array(labels), np.array(indices)

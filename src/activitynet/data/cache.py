@@ -1,9 +1,8 @@
-"""Decoded photos kept on disk, small and upright, for the epochs after the first."""
+"""Cache decoded photos on disk, small and upright, for the epochs after the first."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import logging
 import mmap
@@ -33,18 +32,19 @@ _HEADER = struct.Struct("<8sIIIII")
 _MAGIC = b"anphoto2"
 _ENTRY = re.compile(r"[0-9a-f]{32}\.rgb")
 _TOTAL = struct.Struct("<Q")
-_ROOM_MADE = 0.1  # share of the bound that is freed at a time: looking through the folder is slow
-_SETTLED = 2 * 10**9  # nanoseconds after which a further change to a file gives it another time
+_ROOM_MADE = 0.1  # share of the bound that is freed at a time, since listing the folder is slow
+_SETTLED = 2 * 10**9  # nanoseconds after which another change to a file surely changes its time
+_POLL_SECONDS = 0.005  # between two tries to get the lock
 
 _Signature = tuple[int, int, int, int, int]
 
 
 class CachedPhoto:
-    """A photo that is decoded already, and smaller than it was.
+    """A decoded photo, smaller than its file's.
 
     Attributes:
-        size: Width and height of the whole photo, upright.
-        pixels: uint8 (height, width, 3); to be read only, for they may lie in a file.
+        size: Width and height of the photo in its file, upright.
+        pixels: uint8 (height, width, 3); read-only, for they may be memory-mapped.
     """
 
     def __init__(self, size: tuple[int, int], pixels: NDArray[np.uint8]) -> None:
@@ -52,26 +52,25 @@ class CachedPhoto:
         self.pixels = pixels
 
     def decode(self, *, at_least: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-        """Return the pixels, whatever is asked for: they are all there is."""
+        """Return the pixels, whatever size is asked for."""
         return self.pixels
 
 
 class PhotoCache:
-    """Photos as they are after decoding and shrinking, in memory-mapped files.
+    """Decoded and shrunk photos in memory-mapped files.
 
-    An entry is found by what the photo's file holds, so that a photo that was edited is a new one, and one
-    that was moved or copied is not. What `get` returns is the same to the bit whether it was there or not.
+    The key of an entry is a hash of the photo's file: an edited photo is a new one, a moved or copied photo
+    is not. `get` returns the same bits on a hit and on a miss.
 
-    Any number of processes may share a folder, and each may be killed at any instant: an entry appears
-    whole, in one rename. The first time that a process reads an entry it checks it against its checksum; one
-    that is damaged is made anew. The cache only takes time off: where an entry cannot be written, the log
-    says so once, and photos are decoded as they would be without it.
+    Any number of processes may share a folder, and each may be killed at any time: an entry appears whole, by
+    a rename. A process verifies the checksum of an entry when it first reads it; a damaged entry is replaced.
+    If an entry cannot be written, a warning is logged once, and photos are decoded as without a cache.
 
-    When the bound is reached, the oldest entries leave. Photos are as a rule all read in turn, so a cache
+    When the bound is reached, the oldest entries are removed. Training reads all photos in turn, so a cache
     that holds only most of them helps little. An entry takes three bytes a pixel.
 
     Args:
-        folder: Where the entries lie; made if it is missing. Files of others in it are left alone.
+        folder: Folder of the entries; made if it is missing. Other files in it are left alone.
         size: Shorter side of the photos it returns, at least 1; a smaller photo keeps its size. Crops of a
             share ``s`` of a photo's area are not enlarged if it is the side of the model's input divided by
             the square root of ``s``.
@@ -94,9 +93,9 @@ class PhotoCache:
         self.folder = Path(folder)
         self.size = size
         self.max_bytes = max_bytes
-        self._keys: dict[str, tuple[_Signature, str]] = {}  # of photos this process has read, by path
-        self._checked: dict[str, _Signature] = {}  # entries this process has verified
-        self._said: set[str] = set()
+        self._keys: dict[str, tuple[_Signature, str]] = {}  # by path, of photos that this process has read
+        self._checked: dict[str, _Signature] = {}  # entries that this process has verified
+        self._warned: set[str] = set()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with self._locked() as total:
@@ -109,7 +108,7 @@ class PhotoCache:
     def get(self, path: str | os.PathLike[str]) -> Image.Image:
         """Return a photo as an upright image of mode RGB, shrunk to the cache's size.
 
-        It is what `decode_image` gives in full, shrunk with Pillow's bicubic filter.
+        The photo is decoded in full and shrunk with Pillow's bicubic filter.
 
         Raises:
             ImageError: The photo cannot be read, as for `decode_image`.
@@ -117,7 +116,7 @@ class PhotoCache:
         return Image.fromarray(self.open(path).pixels)
 
     def open(self, path: str | os.PathLike[str]) -> CachedPhoto:
-        """Return what `get` returns, with the size that the photo had, and in memory that is not copied.
+        """Return what `get` returns, without a copy, and with the size that the photo had before.
 
         Raises:
             ImageError: The photo cannot be read, as for `decode_image`.
@@ -141,7 +140,7 @@ class PhotoCache:
         return photo
 
     def _known_key(self, name: str) -> str | None:
-        """Return the key of a photo whose file is as it was when this process read it."""
+        """Return the key of a photo that this process has read, if its file has not changed since."""
         signature, key = self._keys.get(name, (None, None))
         return key if signature is not None and _signature(name) == signature else None
 
@@ -156,20 +155,20 @@ class PhotoCache:
         return self.folder / key[:2] / f"{key}.rgb"
 
     def _load(self, key: str) -> CachedPhoto | None:
-        """Return an entry's photo, or `None` where there is no entry, or none that can be trusted."""
+        """Return an entry's photo; `None` if there is no entry, or a damaged one."""
         path = self._place(key)
         try:
             with path.open("rb") as file:
                 status = os.fstat(file.fileno())
                 if status.st_size <= _HEADER.size:
                     raise ValueError("it is too short")
-                entry = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # until its pixels are gone
+                entry = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # lives as long as the pixels
                 return self._read(key, entry, _signature_of(status))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError) as error:
-            self._say("damaged", f"a photo in the cache is damaged and is made anew: {str(path)!r} ({error})")
-            with contextlib.suppress(OSError):  # whoever comes first
+            self._warn("damaged", f"a photo in the cache is damaged and is replaced: {str(path)!r} ({error})")
+            with contextlib.suppress(OSError):  # another process may have removed it
                 path.unlink()
             return None
 
@@ -191,7 +190,7 @@ class PhotoCache:
         header = _HEADER.pack(_MAGIC, *sides, _checksum(key, sides, pixels))
         size = len(header) + pixels.nbytes
         if size > self.max_bytes:
-            self._say("too large", f"a photo of {sides[2]} x {sides[3]} is larger than the cache")
+            self._warn("too large", f"a photo of {sides[2]} x {sides[3]} is larger than the cache")
             return
         path = self._place(key)
         try:
@@ -199,10 +198,10 @@ class PhotoCache:
                 if path.exists():  # another process was faster
                     return
                 self._make_room(total, size)
-                # Counted before it is there: a process that is killed leaves the total too great if anything.
+                # Counted first: a process that is killed here leaves a total that is too large, if anything.
                 total.add(size)
-                # All write to one file, each when it has the lock: so no more than one is ever left behind.
-                # It is not synced: what a crash of the machine damages does not match its checksum.
+                # All processes write to one file, under the lock, so that at most one is ever left behind.
+                # It is not synced: what a crash of the machine damages, the checksum finds.
                 temporary = self.folder / "new.tmp"
                 with temporary.open("wb") as file:
                     file.write(header)
@@ -210,23 +209,20 @@ class PhotoCache:
                 path.parent.mkdir(exist_ok=True)
                 temporary.replace(path)
         except OSError as error:
-            self._say("unwritable", f"cannot write to cache {str(self.folder)!r}: {error.strerror}")
+            self._warn("unwritable", f"cannot write to cache {str(self.folder)!r}: {error.strerror}")
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[_Total]:
-        """Hold the one lock under which the folder changes. The system frees it of a process that dies."""
-        file = os.open(self.folder / "total", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            try:
-                yield _Total(file)
-            finally:
-                fcntl.flock(file, fcntl.LOCK_UN)  # in a child that was forked meanwhile as well
-        finally:
-            os.close(file)
+        """Hold the lock under which the folder changes. The system releases it when a process dies."""
+        from filelock import FileLock  # noqa: PLC0415 - slow to import, seldom needed
+
+        # A new lock each time: a cache is pickled for worker processes, and a lock is not.
+        lock = FileLock(self.folder / "lock", mode=0o666)
+        with lock.acquire(poll_interval=_POLL_SECONDS):
+            yield _Total(self.folder / "total")
 
     def _make_room(self, total: _Total, size: int) -> None:
-        """Remove the oldest entries, if need be, until ``size`` bytes more fit under the bound."""
+        """Remove the oldest entries until ``size`` more bytes fit under the bound."""
         known, bound = total.read(), self.max_bytes
         if size and known is not None and known + size <= bound:
             return
@@ -234,49 +230,53 @@ class PhotoCache:
         kept = sum(entry[2] for entry in entries)
         if kept + size > bound:
             if size:
-                self._say(
+                self._warn(
                     "full",
-                    f"cache {str(self.folder)!r} is full, so that photos leave it before they are used "
-                    "again; give it more room (--cache-gb, in Python cache_gb)",
+                    f"cache {str(self.folder)!r} is full, so photos are removed before they are used again; "
+                    "give it more room (--cache-gb, in Python cache_gb)",
                 )
             room = min(bound, size + int(_ROOM_MADE * bound))
             for _, path, length in entries:
                 if kept + room <= bound:
                     break
-                Path(path).unlink(missing_ok=True)
-                kept -= length
+                with contextlib.suppress(PermissionError):  # on Windows: another process has it open
+                    Path(path).unlink(missing_ok=True)
+                    kept -= length
         total.write(kept)
 
     def _entries(self) -> Iterator[tuple[int, str, int]]:
-        """Yield time, path and bytes of each entry."""
+        """Yield time, path and size in bytes of each entry."""
         with os.scandir(self.folder) as folders:
             places = [place.path for place in folders if len(place.name) == 2 and place.is_dir()]
         for place in places:
             with os.scandir(place) as files:
                 for file in files:
                     if _ENTRY.fullmatch(file.name):
-                        with contextlib.suppress(FileNotFoundError):  # found damaged by another process
+                        with contextlib.suppress(FileNotFoundError):  # another process has removed it
                             status = file.stat(follow_symlinks=False)
                             yield status.st_mtime_ns, file.path, status.st_size
 
-    def _say(self, topic: str, message: str) -> None:
-        if topic not in self._said:
-            self._said.add(topic)
-            _log.warning("%s; further ones are not mentioned", message)
+    def _warn(self, topic: str, message: str) -> None:
+        if topic not in self._warned:
+            self._warned.add(topic)
+            _log.warning("%s; further ones are not reported", message)
 
 
 class _Total:
-    """How many bytes all entries take together, in a file that its user has locked."""
+    """The number of bytes that all entries take, in a file that is used under the lock."""
 
-    def __init__(self, file: int) -> None:
-        self._file = file
+    def __init__(self, path: Path) -> None:
+        self._path = path
 
     def read(self) -> int | None:
-        data = os.pread(self._file, _TOTAL.size, 0)
-        return int(_TOTAL.unpack(data)[0]) if len(data) == _TOTAL.size else None
+        """Return the total, or `None` if it is not known."""
+        try:
+            return int(_TOTAL.unpack(self._path.read_bytes())[0])
+        except (FileNotFoundError, struct.error):  # a writer was killed
+            return None
 
     def write(self, value: int) -> None:
-        os.pwrite(self._file, _TOTAL.pack(value), 0)
+        self._path.write_bytes(_TOTAL.pack(value))
 
     def add(self, size: int) -> None:
         self.write((self.read() or 0) + size)
@@ -285,10 +285,10 @@ class _Total:
 def _signature(path: str) -> _Signature | None:
     try:
         try:
-            return _signature_of(os.stat(path))  # noqa: PTH116 - half the time of Path.stat
+            return _signature_of(os.stat(path))  # noqa: PTH116 - twice as fast as Path.stat
         except NotADirectoryError:  # inside another file, which changes with it
             return _signature_of(file_of(Path(path)).stat())
-    except (OSError, ValueError):  # read_photo will say what is wrong
+    except (OSError, ValueError):  # read_photo reports it
         return None
 
 
@@ -297,7 +297,7 @@ def _signature_of(status: os.stat_result) -> _Signature:
 
 
 def _is_settled(signature: _Signature) -> bool:
-    """Tell whether a file that changes after this will also have another time."""
+    """Tell whether a later change to the file is sure to change its time."""
     return max(signature[3:]) < time.time_ns() - _SETTLED
 
 

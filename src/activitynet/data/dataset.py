@@ -1,24 +1,17 @@
-"""Photos with labels by split, and the torch data set that reads them."""
+"""Class names, and labelled photos by split."""
 
 from __future__ import annotations
 
-import contextlib
 import re
-import signal
-import threading
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
-from PIL import Image
-from torch.utils.data import Dataset
 
-from activitynet.data.decode import decode_image
 from activitynet.data.files import natural_key
-from activitynet.errors import DataError, ImageError, did_you_mean
+from activitynet.errors import DataError, did_you_mean
 
 
 def checked_classes(classes: Sequence[str]) -> tuple[str, ...]:
@@ -34,13 +27,13 @@ def checked_classes(classes: Sequence[str]) -> tuple[str, ...]:
 
 
 def inferred_classes(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the classes that labels stand for, where nobody lists them.
+    """Infer the classes from the labels.
 
-    They are `ACTIVITIES` where every label is one of those and at least half of them occur; otherwise
-    the labels themselves, each once and in natural order.
+    They are `ACTIVITIES` if every label is one of those and at least half of them occur; otherwise the
+    distinct labels in natural order.
 
     Raises:
-        DataError: Two labels differ in nothing but case, spaces or punctuation.
+        DataError: Two labels differ only in case, spaces or punctuation.
     """
     every = set(names)
     slugs: dict[str, str] = {}
@@ -54,10 +47,10 @@ def inferred_classes(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def read_class_names(path: Path) -> list[str]:
-    """Read class names from a text file, one a line; blank lines are passed over.
+    """Read class names from a text file, one a line; blank lines are ignored.
 
     Raises:
-        DataError: The file cannot be read, is not UTF-8 text, or names nothing.
+        DataError: The file cannot be read, is not UTF-8 text, or has no names.
     """
     try:
         lines = path.read_text("utf-8-sig").splitlines()
@@ -70,7 +63,7 @@ def read_class_names(path: Path) -> list[str]:
 
 
 class ClassIndex:
-    """Finds the class that a label means: by its exact name, or else by its `slug`.
+    """Finds the class of a label: by its exact name, or else by its `slug`.
 
     Args:
         classes: Class names in the order of their indices.
@@ -79,19 +72,19 @@ class ClassIndex:
     def __init__(self, classes: Sequence[str]) -> None:
         self.classes = tuple(classes)
         self._exact = {name: index for index, name in enumerate(self.classes)}
-        self._alike: dict[str, list[int]] = {}
+        self._by_slug: dict[str, list[int]] = {}
         for index, name in enumerate(self.classes):
-            self._alike.setdefault(slug(name), []).append(index)
+            self._by_slug.setdefault(slug(name), []).append(index)
 
     def find(self, name: str) -> int:
         """Return the index of a label's class.
 
         Raises:
-            DataError: No class is called so, or several are called much the same.
+            DataError: No class matches, or several do.
         """
         if name in self._exact:
             return self._exact[name]
-        matches = self._alike.get(slug(name), [])
+        matches = self._by_slug.get(slug(name), [])
         if len(matches) > 1:
             found = " and ".join(repr(self.classes[index]) for index in matches[:2])
             raise DataError(f"label {name!r} could be class {found}. Write the exact name of one.")
@@ -156,8 +149,8 @@ class Photo:
     Attributes:
         path: Its file.
         label: Index of its class.
-        group: Photos of one group (a video, a person, a burst) belong in one split; empty for one alone.
-        source: Where it is from; empty when that is not known.
+        group: Photos of one group (a video, a person, a burst) belong in one split; empty for none.
+        source: Where it is from; empty if unknown.
     """
 
     path: Path
@@ -168,7 +161,7 @@ class Photo:
 
 @dataclass(frozen=True)
 class SkippedPhoto:
-    """A photo that is left out, since it cannot be read.
+    """A photo that was skipped because it cannot be read.
 
     Attributes:
         photo: The photo.
@@ -191,11 +184,11 @@ class PhotoData:
     """A data set: its classes, and its photos by split.
 
     Attributes:
-        classes: Class names; in every split a photo's label is an index into them.
-        train: Photos to learn from.
-        val: Photos to choose and stop by.
-        test: Photos kept apart; there are some only where there is a ``test`` folder.
-        ignored: Files and folders that were left out, as no photos or no classes.
+        classes: Class names; a photo's label is an index into them.
+        train: Training photos.
+        val: Validation photos, which choose the best epoch.
+        test: Test photos; only data with a ``test`` split has some.
+        ignored: Files and folders that were left out, as not photos or not classes.
         skipped: Photos that cannot be read and were left out of the splits (see `check_photos`).
     """
 
@@ -207,35 +200,8 @@ class PhotoData:
     skipped: tuple[SkippedPhoto, ...] = ()
 
 
-class PhotoDataset(Dataset[tuple[Any, int, int]]):
-    """Labelled photos as tensors, the same each time: for evaluation. `AugmentedPhotos` are to learn from.
-
-    An item is ``(image, label, index)``.
-
-    Args:
-        photos: The photos, in the order of their indices.
-        transform: Turns a PIL image of mode RGB into a tensor, or into several.
-    """
-
-    def __init__(self, photos: Sequence[Photo], transform: Callable[[Image.Image], Any]) -> None:
-        self.photos = tuple(photos)
-        self.transform = transform
-
-    def __len__(self) -> int:
-        return len(self.photos)
-
-    def __getitem__(self, index: int) -> tuple[Any, int, int]:
-        """Return the image, its label and its index.
-
-        Raises:
-            ImageError: The photo cannot be read.
-        """
-        photo = self.photos[index]
-        return self.transform(decode_image(photo.path)), photo.label, index
-
-
 def group_numbers(photos: Sequence[Photo]) -> np.ndarray:
-    """Number the groups of photos from 0, a photo without one being a group of its own: int64 (N,)."""
+    """Number the groups of photos from 0; a photo without one is its own group: int64 (N,)."""
     numbers: dict[tuple[str, int], int] = {}
     keys = [(photo.group, -1) if photo.group else ("", index) for index, photo in enumerate(photos)]
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
@@ -244,52 +210,3 @@ def group_numbers(photos: Sequence[Photo]) -> np.ndarray:
 def by_split(data: PhotoData) -> tuple[tuple[str, tuple[Photo, ...]], ...]:
     """Return the photos of a data set by the names of its splits."""
     return ("train", data.train), ("val", data.val), ("test", data.test)
-
-
-_Batch = TypeVar("_Batch")
-
-
-def batches_of(loader: Iterable[_Batch]) -> Iterator[_Batch]:
-    """Yield what a loader yields.
-
-    Raises:
-        ImageError: A photo can no longer be read.
-        DataError: A process that loads photos has died.
-    """
-    with _same_sigchld():
-        batches = iter(loader)
-    while True:
-        try:
-            batch = next(batches)
-        except StopIteration:
-            return
-        except ImageError as error:
-            # From a worker it comes with that worker's traceback; its last line is the error's own.
-            raise ImageError(str(error).strip().splitlines()[-1].split("ImageError: ")[-1]) from error
-        except (RuntimeError, ConnectionError, EOFError, FileNotFoundError) as error:
-            # The loader says so, or the socket fails over which tensors come. Photos raise none of these.
-            if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
-                raise
-            raise DataError(
-                f"a process that loads photos has died ({error}). It is killed so when memory runs out: "
-                "use fewer workers or smaller batches."
-            ) from error
-        yield batch
-
-
-@contextlib.contextmanager
-def _same_sigchld() -> Iterator[None]:
-    """Undo what torch does to SIGCHLD when a loader first starts workers.
-
-    Its handler raises wherever the main thread happens to be: in the midst of an update, or after the
-    loader's end. Without it the loader says that a worker has died when it is next asked for a batch.
-    """
-    if not hasattr(signal, "SIGCHLD") or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGCHLD)
-    try:
-        yield
-    finally:
-        if signal.getsignal(signal.SIGCHLD) is not before:
-            signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)

@@ -8,9 +8,9 @@ import os
 import struct
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
 from PIL import Image, ImageFile, JpegImagePlugin
@@ -55,20 +55,19 @@ def decode_image(
 ) -> Image.Image:
     """Decode a photo into an upright image of mode RGB.
 
-    EXIF orientation is applied, transparency is laid over white, 16-bit grey is scaled to 8 bits, and
-    of an animation the first frame is taken.
+    EXIF orientation is applied, transparency is laid over white, deeper grey is scaled to 8 bits, and the
+    first frame of an animation is taken.
 
-    A JPEG that will be used small need not be decoded in full: with ``at_least``, it may come out at a
-    half, a quarter or an eighth of its size, which is several times as fast. What is made of it is a little
-    different then: softer where it is used near its new size, and, as sides are rounded up to whole pixels,
-    stretched by less than one of them. That is fit for training, where photos vary by far more.
+    With ``at_least``, a JPEG may be decoded at a half, a quarter or an eighth of its size, which is several
+    times as fast. The result is slightly softer near its new size, and stretched by less than a pixel: good
+    enough for training, where photos vary by far more.
 
     Args:
-        source: A file's path, a file's bytes, or an image that is open already (left as it is).
-        at_least: Height and width, each 1 or more, that the upright photo keeps if it is reduced. `None`
+        source: Path of a file, bytes of a file, or an open image (which is not changed).
+        at_least: Height and width, each 1 or more, below which the upright photo is not reduced. `None`
             decodes in full, and so does everything but a JPEG's path or bytes.
-        max_pixels: Refuse a photo with more pixels than this, before it is decoded. Pillow's own bound
-            holds as well.
+        max_pixels: Refuse a photo with more pixels than this before it is decoded. Pillow's own bound applies
+            as well.
         name: What an error calls the photo; by default its path.
 
     Raises:
@@ -80,21 +79,6 @@ def decode_image(
     ):
         raise DataError(f"at_least must be two whole numbers from 1, got {at_least!r}.")
     return _decode(source, name or _name(source), max_pixels, at_least)
-
-
-def verify_image(source: str | os.PathLike[str] | bytes, *, name: str | None = None) -> None:
-    """Check that a photo can be decoded, at a fraction of the cost.
-
-    All of the file is read, but a JPEG is only rebuilt at an eighth of its size.
-
-    Args:
-        source: A file's path, or its bytes.
-        name: What an error calls the photo; by default its path.
-
-    Raises:
-        ImageError: As for `decode_image`.
-    """
-    _decode(source, name or _name(source), MAX_PIXELS, (1, 1))
 
 
 def read_photo(path: str | os.PathLike[str]) -> bytes:
@@ -109,12 +93,15 @@ def read_photo(path: str | os.PathLike[str]) -> bytes:
 
 
 class OpenPhoto:
-    """A photo whose size is known before it is decoded, if it is a JPEG; others are decoded at once.
+    """A photo whose format and size are known before it is decoded. Others than JPEGs are decoded at once.
 
     Args:
         file: Its bytes. Whoever opened it closes it, after `decode`.
         name: What an error calls the photo.
         max_pixels: Refuse a photo with more pixels than this.
+
+    Attributes:
+        format: Pillow's name of the format: ``"JPEG"``, ``"PNG"`` and so on.
 
     Raises:
         ImageError: The photo is empty, too large or not an image, or is no JPEG and damaged.
@@ -123,9 +110,9 @@ class OpenPhoto:
     def __init__(self, file: IO[bytes], name: str, *, max_pixels: int = MAX_PIXELS) -> None:
         self._name = name
         with _typed_errors(name):
-            self._file = _StrictReader(file)
-            self._image = _identify(self._file, name)
+            self._file, self._image = _identify(_StrictReader(file), name)
             _check_size(self._image, name, max_pixels)
+            self.format = self._image.format or ""
             self._is_jpeg = isinstance(self._image, JpegImagePlugin.JpegImageFile)
             self._sideways = self._is_jpeg and _orientation(self._image) in _SIDEWAYS
             if not self._is_jpeg:
@@ -152,8 +139,16 @@ class OpenPhoto:
             return self._finished()
 
     def _finished(self) -> Image.Image:
-        self._file.decoding = self._image.format != "JPEG2000"  # whose decoder reads until nothing comes
-        return _finish(self._image)
+        self._file.decoding = self._image.format != "JPEG2000"  # its decoder reads until nothing comes
+        try:
+            return _finish(self._image)
+        except ValueError:
+            if self.format != "PNG":
+                raise
+            # Metadata behind the pixels may be too large for Pillow, too.
+            self._file, self._image = _identify(_StrictReader(_without_metadata(self._file)), self._name)
+            self._file.decoding = True
+            return _finish(self._image)
 
 
 def open_photo(path: str | os.PathLike[str]) -> OpenPhoto:
@@ -182,7 +177,15 @@ def _decode(
     with _typed_errors(name):
         if isinstance(source, Image.Image):
             _check_size(source, name, max_pixels)
-            image = _finish(source)
+            try:
+                image = _finish(source)
+            except Exception as error:
+                file = getattr(source, "fp", None)
+                if file is not None and not file.closed:
+                    raise
+                raise ImageError(
+                    f"cannot read photo {name!r}: its file is closed. Call load() before, or give the path."
+                ) from error
             return image.copy() if image is source else image
         with _open_file(source, name) as file:
             return OpenPhoto(file, name, max_pixels=max_pixels).decode(at_least=at_least)
@@ -244,30 +247,87 @@ class _StrictReader:
         return getattr(self._file, name)
 
 
-def _identify(file: Any, name: str) -> ImageFile.ImageFile:
-    """Read an image's header.
+def _identify(file: Any, name: str) -> tuple[Any, ImageFile.ImageFile]:
+    """Read an image's header; return what to decode the image from, and the image.
 
-    This is what ``Image.open`` does, without its warning about large photos: no filter can silence
-    that for one thread alone, and `_check_size` has its own bound.
+    This is ``Image.open`` without its warning about large photos, which no filter can silence for one thread
+    alone (`_check_size` has its own bound), and for some files that Pillow does not take as they are.
     """
-    start = file.read(16)
+    start = file.read(len(_LFS_POINTER))
     if not start:
         raise ImageError(f"cannot read photo {name!r}: it is empty. Copy or download it again.")
     lacks_heif = is_heif(start) and not can_read_heif()
     for image_format in _FORMATS:
         factory, accepts = Image.OPEN.get(image_format, (None, None))
-        if factory is None or (accepts is not None and accepts(start) is not True):
+        if factory is None or (accepts is not None and accepts(start[:16]) is not True):
             continue
         file.seek(0)
         damage = contextlib.suppress(SyntaxError, IndexError, TypeError, struct.error)
         with damage, _without_size_warning(image_format == "GIF"):  # whose frames may be larger than it
-            return factory(file, "")
+            try:
+                return file, factory(file, "")
+            except (SyntaxError, ValueError):
+                # Pillow refuses large metadata of a PNG, and some TIFFs in which white is zero.
+                if image_format == "PNG":
+                    reader: Any = _StrictReader(_without_metadata(file))
+                    return reader, factory(reader, "")
+                if image_format == "TIFF" and (inverse := _with_black_as_zero(file)) is not None:
+                    reader = _StrictReader(inverse)
+                    image = factory(reader, "")
+                    image.tag_v2[_PHOTOMETRY] = _WHITE_IS_ZERO  # type: ignore[attr-defined]
+                    return reader, image
+                raise
     if lacks_heif:
         raise ImageError(f"cannot read photo {name!r}: it is a HEIC photo. {HEIF_REMEDY}")
+    if start == _LFS_POINTER:
+        raise ImageError(
+            f"cannot read photo {name!r}: it is a Git LFS pointer, not the photo. Run `git lfs pull`."
+        )
     raise ImageError(
         f"cannot read photo {name!r}: it is not a {_READABLE} image, or its header is damaged. "
         f"Convert it, or remove it."
     )
+
+
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+_METADATA = {b"iCCP", b"iTXt", b"tEXt", b"zTXt"}  # chunks of a PNG that have no part in its pixels
+
+
+def _without_metadata(file: Any) -> IO[bytes]:
+    """Return a PNG without its color profile and its texts."""
+    file.seek(0)
+    content = file.read()
+    kept, start = [content[:8]], 8
+    while start < len(content):
+        end = start + 12 + int.from_bytes(content[start : start + 4], "big")
+        if content[start + 4 : start + 8] not in _METADATA:
+            kept.append(content[start:end])
+        start = end
+    return io.BytesIO(b"".join(kept))
+
+
+_PHOTOMETRY, _BITS, _SAMPLE_FORMAT = 262, 258, 339  # tags of TIFF
+_WHITE_IS_ZERO = 0
+
+
+def _with_black_as_zero(file: Any) -> IO[bytes] | None:
+    """Return a TIFF in which white is 0 as one in which black is 0; `None` if it is no such TIFF.
+
+    Pillow knows more kinds of the latter. `_scaled_grey` inverts the former.
+    """
+    file.seek(0)
+    content = bytearray(file.read())
+    order: Literal["big", "little"] = "big" if content.startswith(b"MM") else "little"
+    directory = int.from_bytes(content[4:8], order)
+    for number in range(int.from_bytes(content[directory : directory + 2], order)):
+        entry = directory + 2 + 12 * number
+        value = slice(entry + 8, entry + 10)
+        if int.from_bytes(content[entry : entry + 2], order) == _PHOTOMETRY:
+            if int.from_bytes(content[value], order) == _WHITE_IS_ZERO:
+                content[value] = (1).to_bytes(2, order)
+                return io.BytesIO(content)
+            break
+    return None
 
 
 def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
@@ -311,6 +371,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
+    image_format = image.format
     if image.mode == "RGB" and not image.has_transparency_data:
         return image  # a copy of megabytes can cost as much as decoding them
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
@@ -319,6 +380,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         image = image.convert(image.mode.upper())
     if image.has_transparency_data:
         image = image.convert("RGBA")
+        if image_format in {"BMP", "DIB"} and image.getchannel("A").getextrema() == (0, 0):
+            return image.convert("RGB")  # many programs leave the fourth byte of a BMP at 0
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image).convert("RGB")
     return image.convert("RGB")
@@ -326,15 +389,23 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 def _scaled_grey(image: Image.Image) -> Image.Image:
     """Scale grey of more than 8 bits to 8 bits, where Pillow would clip it."""
-    values = np.nan_to_num(np.asarray(image, dtype=np.float32))
-    if image.mode.startswith("I;16"):
-        white = 65535.0
-    elif image.mode == "I":  # 32 bits that hold 16 as a rule
-        white = max(65535.0, float(values.max()))
-    else:  # the range of floats is not written anywhere: take the customary one that holds them
-        peak = float(values.max())
+    tags: Mapping[int, Any] = getattr(image, "tag_v2", {})  # of a TIFF
+    bits, signed = tags.get(_BITS, (0,))[0], tags.get(_SAMPLE_FORMAT, (1,))[0] == 2
+    stored = np.asarray(image)
+    if image.mode == "I" and bits == 32 and not signed:
+        stored = stored.view(np.uint32)
+    values = stored.astype(np.float32)
+    peak = float(values[np.isfinite(values)].max(initial=0))
+    if image.mode == "F":  # its range is not written anywhere: take the customary one that holds them
         white = next((limit for limit in (1.0, 255.0, 65535.0) if peak <= limit), peak)
-    grey = Image.fromarray((values.clip(0, white) * (255.0 / white)).round().astype(np.uint8))
+    elif 8 < bits < 32:  # 12 and 16 bits of a TIFF
+        white = float(2 ** (bits - signed) - 1)
+    else:  # 32 bits hold 16 as a rule
+        white = max(65535.0, peak)
+    values = np.nan_to_num(values, nan=0, posinf=white, neginf=0).clip(0, white)
+    if tags.get(_PHOTOMETRY) == _WHITE_IS_ZERO:
+        values = white - values
+    grey = Image.fromarray((values * (255.0 / white)).round().astype(np.uint8))
     if isinstance(key := image.info.get("transparency"), int):
-        grey.paste(255, mask=Image.fromarray(np.asarray(image) == key))
+        grey.paste(255, mask=Image.fromarray(stored == key))
     return grey

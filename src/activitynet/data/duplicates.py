@@ -1,129 +1,112 @@
-"""Hashes of photos: of their bytes, and of what they show.
-
-The perceptual hash is the 64 lowest frequencies of a photo's discrete cosine transform, a bit each: whether
-the coefficient is positive. Copies that were encoded again, resized or slightly cropped differ in few bits.
-"""
+"""Find exact and near-duplicate photos by their hashes."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import itertools
 import logging
 import math
-import time
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from activitynet.data.dataset import Photo
-from activitynet.data.decode import decode_image, read_photo
-from activitynet.errors import DataError, ImageError
+from activitynet.data.scan import PhotoHash, ScannedPhoto, scan_photos
+from activitynet.errors import DataError
+
+_log = logging.getLogger(__name__)
 
 MAX_DISTANCE = 15
-"""Most bits by which hashes may differ and still be searched for."""
+"""Largest Hamming distance that `hamming_pairs` searches for."""
 
-_SIDE = 32
-# (left, top, share of the sides): the whole, the middle, and towards each corner.
-_PARTS = (
-    (0.0, 0.0, 1.0),
-    (0.025, 0.025, 0.95),
-    (0.0, 0.0, 0.95),
-    (0.05, 0.0, 0.95),
-    (0.0, 0.05, 0.95),
-    (0.05, 0.05, 0.95),
-)
-_CHUNK = 2**20  # pairs that are compared at once
-_THUMBS = 2**10  # pairs whose thumbs are compared at once
-_OVERHEAD = 5_000  # what a few calls of numpy cost, in hashes looked up
+_CHUNK = 2**20  # pairs of hashes compared at once
+_THUMBNAILS = 2**10  # pairs of photos whose thumbnails are compared at once
+_OVERHEAD = 5_000  # cost of a few numpy calls, in units of one hash looked up
 
 
-def _cosines() -> np.ndarray:
-    """Return the orthonormal DCT-II as a matrix: (frequency, position)."""
-    frequency, position = np.ogrid[:_SIDE, :_SIDE]
-    return np.cos(np.pi * frequency * (2 * position + 1) / (2 * _SIDE)) * np.sqrt(2 / _SIDE)
+def group_duplicates(photos: Sequence[Photo], *, workers: int = 4) -> tuple[Photo, ...]:
+    """Put photos that are exact or near-duplicates of one another into one group.
 
-
-_COSINES = _cosines()
-# (row, column) of the 64 lowest frequencies, without the mean.
-_LOWEST = np.array(
-    sorted(
-        ((row, column) for row in range(_SIDE) for column in range(_SIDE) if row + column),
-        key=lambda place: (sum(place), place),
-    )[:64]
-)
-_BITS = np.uint64(1) << np.arange(64, dtype=np.uint64)
-_MIRRORS = int(_BITS[_LOWEST[:, 1] % 2 == 1].sum())  # the frequencies whose sign a mirror turns
-
-
-class PhotoHash(NamedTuple):
-    """What a photo shows, in short.
-
-    Attributes:
-        bits: Perceptual hashes, each in [0, 2**64): of the whole photo, of its middle, and of what lies
-            towards each corner (95 % of its width and height each), as a crop may leave; then those of the
-            same parts mirrored.
-        thumbs: The parts in grey, squeezed to squares: uint8, (6, 16, 16).
-    """
-
-    bits: tuple[int, ...]
-    thumbs: np.ndarray
-
-
-def content_hash(content: bytes) -> str:
-    """Return a hash of a file's bytes: 32 hexadecimal digits (BLAKE2b)."""
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
-
-
-def photo_hash(image: Image.Image) -> PhotoHash:
-    """Hash what an image shows, whatever its size.
+    Near-duplicates were encoded again, resized, mirrored or slightly cropped. Groups are connected: a photo
+    that resembles two others joins them. Every photo is decoded; the log shows the progress.
 
     Args:
-        image: The image, upright, of mode RGB or L.
+        photos: The photos; groups they already have are replaced.
+        workers: Threads that decode, at least 1. The result does not depend on it.
+
+    Returns:
+        The photos in their order. A photo without duplicates has no group, nor has one that cannot be read:
+        `check_photos` handles those.
     """
-    grey, thumbs, hashes = image.convert("L"), [], []
-    width, height = grey.size
-    for left, top, share in _PARTS:
-        box = (left * width, top * height, (left + share) * width, (top + share) * height)
-        small = np.asarray(grey.resize((_SIDE, _SIDE), Image.Resampling.BOX, box=box), dtype=np.float64)
-        hashes.append(_signs(small))
-        half = _SIDE // 2
-        thumbs.append(small.reshape(half, 2, half, 2).mean(axis=(1, 3)).round().astype(np.uint8))
-    upright, mirrored = zip(*hashes, strict=True)
-    return PhotoHash(upright + mirrored, np.stack(thumbs))
+    _log.info("looking for near-duplicates among %d photos", len(photos))
+    scanned = scan_photos(photos, perceptual=True, workers=workers)
+    groups = connected_groups(len(photos), [*exact_duplicate_pairs(scanned), *near_duplicate_pairs(scanned)])
+    name = {index: f"duplicates-{number}" for number, group in enumerate(groups, start=1) for index in group}
+    _log.info("%d photos are near-duplicates of others, in %d groups", len(name), len(groups))
+    return tuple(dataclasses.replace(photo, group=name.get(index, "")) for index, photo in enumerate(photos))
 
 
-def _signs(grey: np.ndarray) -> tuple[int, int]:
-    """Return the hash of a square of grey, and of its mirror image."""
-    transform = _COSINES @ grey @ _COSINES.T
-    # Rounded, so that a frequency that is not there is 0 on every machine.
-    present = np.round(transform[_LOWEST[:, 0], _LOWEST[:, 1]], 6)
-    bits = int(_BITS[present > 0].sum())
-    # What a mirror turns and is not 0 is positive in one of the two.
-    turned = int(_BITS[present != 0].sum()) & _MIRRORS
-    return bits, bits ^ turned
+def exact_duplicate_pairs(scanned: Sequence[ScannedPhoto]) -> list[tuple[int, int]]:
+    """Pair every readable photo with the first one of the same bytes.
 
-
-def is_flat(image: Image.Image) -> bool:
-    """Tell whether an image is of one colour, but for a level or two of noise, as JPEG leaves."""
-    pixels = np.asarray(image.resize((16, 16), Image.Resampling.BOX) if min(image.size) > 64 else image)
-    return bool((np.ptp(pixels, axis=(0, 1)) <= 2).all())
-
-
-def likeness(one: PhotoHash, other: PhotoHash) -> float:
-    """Return how alike two photos are: the highest correlation of their thumbs, mirrored or not, in [-1, 1].
-
-    It is 0 where one of them is of one grey.
+    Returns:
+        Pairs of indices (i, j), i < j.
     """
-    return float(_likenesses(one.thumbs[None], other.thumbs[None])[0])
+    first: dict[str, int] = {}
+    return [
+        (original, index)
+        for index, photo in enumerate(scanned)
+        if not photo.error and (original := first.setdefault(photo.content_hash, index)) != index
+    ]
 
 
-def _likenesses(thumbs: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return the likeness of photos, pair by pair, from their thumbs: uint8 (P, 6, 16, 16) to float (P,)."""
-    first, second, mirrored = _normal(thumbs), _normal(others), _normal(others[..., ::-1])
+def near_duplicate_pairs(scanned: Sequence[ScannedPhoto]) -> list[tuple[int, int]]:
+    """Find near-duplicates among photos with perceptual hashes (see `similar_pairs`).
+
+    Of exact duplicates only the first is compared.
+
+    Returns:
+        Pairs of indices (i, j), i < j, in order.
+    """
+    copies = {index for _, index in exact_duplicate_pairs(scanned)}
+    compared = [
+        (index, photo.hash)
+        for index, photo in enumerate(scanned)
+        if photo.hash is not None and index not in copies
+    ]
+    pairs = similar_pairs([hash_ for _, hash_ in compared])
+    return [(compared[one][0], compared[other][0]) for one, other in pairs]
+
+
+def connected_groups(count: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
+    """Return the connected components of two or more of ``count`` nodes, each in order."""
+    groups: dict[int, list[int]] = {}
+    for index, number in enumerate(connected_components(count, pairs).tolist()):
+        groups.setdefault(number, []).append(index)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def connected_components(count: int, pairs: Iterable[tuple[int, int]]) -> np.ndarray:
+    """Number the connected components of a graph of ``count`` nodes and these edges: int64 (count,)."""
+    from scipy.sparse import coo_array, csgraph  # noqa: PLC0415 - slow to import, seldom needed
+
+    edges = np.array(list(pairs), dtype=np.int64).reshape(-1, 2)
+    graph = coo_array((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(count, count))
+    return csgraph.connected_components(graph, directed=False)[1].astype(np.int64)
+
+
+def similarity(one: PhotoHash, other: PhotoHash) -> float:
+    """Return the highest correlation of two photos' thumbnails, mirrored or not, in [-1, 1].
+
+    The whole of each photo is compared with every part of the other. A photo of one grey has similarity 0.
+    """
+    return float(_similarities(one.thumbnails[None], other.thumbnails[None])[0])
+
+
+def _similarities(thumbnails: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return the similarity of each pair of photos: uint8 (P, 6, 16, 16) twice to float (P,)."""
+    first, second, mirrored = _normal(thumbnails), _normal(others), _normal(others[..., ::-1])
     sides = [
         np.einsum("pkd,pd->pk", parts, whole)
         for parts, whole in (
@@ -136,76 +119,78 @@ def _likenesses(thumbs: np.ndarray, others: np.ndarray) -> np.ndarray:
     return np.concatenate(sides, axis=1).max(axis=1)
 
 
-def _normal(thumbs: np.ndarray) -> np.ndarray:
-    flat = thumbs.reshape(*thumbs.shape[:2], -1).astype(np.float64)
+def _normal(thumbnails: np.ndarray) -> np.ndarray:
+    flat = thumbnails.reshape(*thumbnails.shape[:2], -1).astype(np.float64)
     flat -= flat.mean(axis=-1, keepdims=True)
     scale = np.linalg.norm(flat, axis=-1, keepdims=True)
     return flat / np.where(scale > 0, scale, 1)
 
 
-def near_photos(
-    hashes: Sequence[PhotoHash], *, max_distance: int = 10, min_likeness: float = 0.9
+def similar_pairs(
+    hashes: Sequence[PhotoHash], *, max_distance: int = 10, min_similarity: float = 0.9
 ) -> list[tuple[int, int]]:
     """Find pairs of photos that show the same: encoded again, resized, mirrored or slightly cropped.
 
-    Candidates are pairs whose perceptual hashes are near (`near_duplicates`); their thumbs decide.
+    Candidates have a perceptual hash within ``max_distance`` of each other; their thumbnails decide.
 
     Args:
         hashes: The photos' hashes.
-        max_distance: Most bits by which the hashes of a pair may differ, 0 to 15.
-        min_likeness: Least correlation of its thumbs (`likeness`).
+        max_distance: Largest Hamming distance of the hashes of a pair, 0 to 15.
+        min_similarity: Least correlation of its thumbnails (`similarity`).
 
     Returns:
         Pairs of indices (i, j), i < j, in order.
     """
-    bits = np.array([photo.bits for photo in hashes], dtype=np.uint64).reshape(-1, 2 * len(_PARTS))
+    if not hashes:
+        return []
+    bits = np.array([photo.bits for photo in hashes], dtype=np.uint64)
     found = [
-        near_duplicates(bits[:, 0], max_distance, others=None if view == 0 else bits[:, view])
+        hamming_pairs(bits[:, 0], max_distance, others=None if view == 0 else bits[:, view])
         for view in range(bits.shape[1])
     ]
     candidates = np.unique(np.concatenate(found), axis=0)
-    near: list[tuple[int, int]] = []
-    for done in range(0, len(candidates), _THUMBS):
-        pairs = candidates[done : done + _THUMBS]
-        left, right = (np.stack([hashes[index].thumbs for index in side]) for side in pairs.T)
-        near += map(tuple, pairs[_likenesses(left, right) >= min_likeness].tolist())
-    return near
+    similar: list[tuple[int, int]] = []
+    for start in range(0, len(candidates), _THUMBNAILS):
+        pairs = candidates[start : start + _THUMBNAILS]
+        left, right = (np.stack([hashes[index].thumbnails for index in side]) for side in pairs.T)
+        similar += map(tuple, pairs[_similarities(left, right) >= min_similarity].tolist())
+    return similar
 
 
-def near_duplicates(hashes: np.ndarray, max_distance: int, *, others: np.ndarray | None = None) -> np.ndarray:
-    """Find the pairs of hashes that differ in few bits, without comparing each with each.
+def hamming_pairs(hashes: np.ndarray, max_distance: int, *, others: np.ndarray | None = None) -> np.ndarray:
+    """Find the pairs of hashes within a Hamming distance, without comparing each with each.
 
-    The bits are cut into bands. Two hashes that are near enough differ in few bits of some band, so each hash
-    is looked up under its own bits of every band, and under those with as few turned; only hashes that meet
-    are compared (Norouzi et al. 2012, https://arxiv.org/abs/1307.2982). The more hashes, the fewer and wider
-    the bands, so that most of what meets is near.
+    Multi-index hashing (Norouzi et al. 2012, https://arxiv.org/abs/1307.2982): the bits are cut into bands.
+    Two near hashes differ in few bits of some band, so each hash is looked up under its own bits of every
+    band, and under those with a few bits flipped; only hashes that meet are compared. More hashes are
+    searched by fewer and wider bands, so that most of those that meet are near.
 
     Args:
         hashes: 64-bit hashes, uint64 (N,).
         max_distance: Most bits that may differ, 0 to 15.
-        others: Look for pairs of ``hashes[i]`` and ``others[j]`` (the mirrored, say); uint64 (N,).
+        others: Find pairs of ``hashes[i]`` and ``others[j]``, such as those of mirrored photos; uint64 (N,).
 
     Returns:
         Pairs of indices (i, j), each i < j, in order and each once: int64 (P, 2).
 
     Raises:
-        DataError: The distance is outside its range.
+        DataError: The distance is out of range.
     """
     if not 0 <= max_distance <= MAX_DISTANCE:
         raise DataError(f"max_distance must lie in 0 to {MAX_DISTANCE}, got {max_distance!r}.")
     left = np.asarray(hashes, dtype=np.uint64)
     right = left if others is None else np.asarray(others, dtype=np.uint64)
-    # Many equal hashes are as one for the search.
+    # Equal hashes are searched for once.
     values, inverse = np.unique(left, return_inverse=True)
     other_values, other_inverse = np.unique(right, return_inverse=True)
     found = [np.zeros((0, 2), dtype=np.int64)]
     for band in _bands(len(values), max_distance):
-        found += _near_in(band, values, other_values, max_distance)
+        found += _pairs_in(band, values, other_values, max_distance)
     return _pairs(np.unique(np.concatenate(found), axis=0), inverse, other_inverse)
 
 
 class _Band(NamedTuple):
-    """Some of the bits, and in how many of them hashes that meet may differ."""
+    """A range of bits, and how many of them may differ in hashes that meet."""
 
     shift: int
     width: int
@@ -213,29 +198,29 @@ class _Band(NamedTuple):
 
     @property
     def lookups(self) -> int:
-        """How many keys each hash is looked up under."""
-        return sum(math.comb(self.width, turned) for turned in range(self.radius + 1))
+        """Number of keys that each hash is looked up under."""
+        return sum(math.comb(self.width, flipped) for flipped in range(self.radius + 1))
 
     def cost(self, count: int) -> float:
-        """Estimate the time of a search among so many hashes: a table, lookups, comparisons."""
+        """Estimate the time of a search among ``count`` hashes: table, lookups, comparisons."""
         keys = 2**self.width
         return keys + self.lookups * (_OVERHEAD + count + count * count / keys)
 
     def keys(self, hashes: np.ndarray) -> np.ndarray:
         return ((hashes >> np.uint64(self.shift)) & np.uint64(2**self.width - 1)).astype(np.intp)
 
-    def turns(self) -> Iterator[int]:
-        """Yield every number of the band's width with as few bits as the radius says."""
-        for turned in range(self.radius + 1):
-            for bits in itertools.combinations(range(self.width), turned):
+    def masks(self) -> Iterator[int]:
+        """Yield every number of the band's width that has at most ``radius`` bits."""
+        for flipped in range(self.radius + 1):
+            for bits in itertools.combinations(range(self.width), flipped):
                 yield sum(1 << bit for bit in bits)
 
 
 def _bands(count: int, max_distance: int) -> list[_Band]:
-    """Return the bands that so many hashes are searched by in the least time.
+    """Return the bands by which ``count`` hashes are searched fastest.
 
-    Hashes that are near differ in at most the radius of some band, since the radii and one for each band
-    add up to one more than the distance.
+    The radii, plus one for each band, add up to one more than the distance: so near hashes differ in at most
+    the radius of some band.
     """
 
     def cut(number: int) -> list[_Band]:
@@ -250,15 +235,15 @@ def _bands(count: int, max_distance: int) -> list[_Band]:
     return min(map(cut, range(3, 17)), key=lambda bands: sum(band.cost(count) for band in bands))
 
 
-def _near_in(band: _Band, left: np.ndarray, right: np.ndarray, max_distance: int) -> Iterator[np.ndarray]:
+def _pairs_in(band: _Band, left: np.ndarray, right: np.ndarray, max_distance: int) -> Iterator[np.ndarray]:
     """Yield pairs of indices of hashes that meet in a band and are near: int64 (P, 2)."""
     keys, other_keys = band.keys(left), band.keys(right)
-    order, other_order = np.argsort(keys), np.argsort(other_keys)  # so that what is read lies together
+    order, other_order = np.argsort(keys), np.argsort(other_keys)  # neighbours are read together
     keys, left, right = keys[order], left[order], right[other_order]
     first_of = np.concatenate([[0], np.cumsum(np.bincount(other_keys, minlength=2**band.width))])
-    for turn in band.turns():
-        first = first_of[keys ^ turn]
-        ends = np.cumsum(first_of[(keys ^ turn) + 1] - first)
+    for mask in band.masks():
+        first = first_of[keys ^ mask]
+        ends = np.cumsum(first_of[(keys ^ mask) + 1] - first)
         done = 0
         while done < len(keys):
             before = ends[done - 1] if done else 0
@@ -270,114 +255,20 @@ def _near_in(band: _Band, left: np.ndarray, right: np.ndarray, max_distance: int
 
 
 def _spread(first: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the runs ``first[i], first[i] + 1, …`` of so many numbers each, and which run each is of."""
+    """Return the runs ``first[i], first[i] + 1, …`` of ``counts[i]`` numbers, and each number's run."""
     ends = np.cumsum(counts)
     run = np.repeat(np.arange(len(counts)), counts)
     return run, np.arange(len(run)) + np.repeat(first - ends + counts, counts)
 
 
 def _pairs(found: np.ndarray, inverse: np.ndarray, other_inverse: np.ndarray) -> np.ndarray:
-    """Turn pairs of different hashes into pairs of photos."""
+    """Turn pairs of distinct hashes into pairs of photos."""
     order, other_order = np.argsort(inverse, kind="stable"), np.argsort(other_inverse, kind="stable")
     counts, other_counts = np.bincount(inverse), np.bincount(other_inverse)
     first, other_first = np.cumsum(counts) - counts, np.cumsum(other_counts) - other_counts
     one, other = found.T
-    # Each photo of one hash, then with each of those each photo of the other.
+    # Combine each photo of one hash with each photo of the other.
     pair, member = _spread(first[one], counts[one])
     grid, other_member = _spread(other_first[other[pair]], other_counts[other[pair]])
     pairs = np.stack([order[member[grid]], other_order[other_member]], axis=1)
     return np.unique(np.sort(pairs[pairs[:, 0] != pairs[:, 1]], axis=1), axis=0)
-
-
-_log = logging.getLogger(__name__)
-
-_SECONDS = 10.0  # between two lines that say how far it is
-
-
-def group_duplicates(photos: Sequence[Photo], *, workers: int = 4) -> tuple[Photo, ...]:
-    """Make each set of photos that are copies or near-duplicates of one another a group.
-
-    Copies have the same bytes; near-duplicates are found as `audit` finds them: encoded again, resized,
-    mirrored or slightly cropped. What looks like either of two photos joins both, so a group may be a chain.
-    Every photo is decoded for that; the log says how far it is.
-
-    Args:
-        photos: The photos; what groups they have is replaced.
-        workers: Threads to decode with, at least 1. The result does not depend on it.
-
-    Returns:
-        The photos in their order. Those alone in what they show have no group, nor have those that cannot be
-        read: `check_photos` deals with these.
-    """
-    _log.info("looking for near-duplicates among %d photos", len(photos))
-    contents: list[str] = []
-    hashes: list[PhotoHash | None] = []
-    told = time.monotonic()
-    with ThreadPoolExecutor(max_workers=max(workers, 1)) as pool:
-        for content, hash_ in pool.map(_look, photos):
-            contents.append(content)
-            hashes.append(hash_)
-            if time.monotonic() - told > _SECONDS:
-                told = time.monotonic()
-                _log.info("%d of %d photos looked at", len(contents), len(photos))
-    groups = joined(len(photos), [*copies(contents), *alike(contents, hashes)])
-    name = {index: f"duplicates-{number}" for number, group in enumerate(groups, start=1) for index in group}
-    _log.info("%d photos are near-duplicates of others, in %d groups", len(name), len(groups))
-    return tuple(dataclasses.replace(photo, group=name.get(index, "")) for index, photo in enumerate(photos))
-
-
-def _look(photo: Photo) -> tuple[str, PhotoHash | None]:
-    try:
-        content = read_photo(photo.path)
-        image = decode_image(content)
-    except ImageError:
-        return "", None
-    return content_hash(content), None if is_flat(image) else photo_hash(image)
-
-
-def copies(contents: Sequence[str]) -> list[tuple[int, int]]:
-    """Pair every photo with the first of the same bytes.
-
-    Args:
-        contents: A hash of each photo's bytes; empty where it cannot be read.
-
-    Returns:
-        Pairs of indices (i, j), i < j.
-    """
-    first: dict[str, int] = {}
-    pairs = [(first.setdefault(content, index), index) for index, content in enumerate(contents) if content]
-    return [(one, other) for one, other in pairs if one != other]
-
-
-def alike(contents: Sequence[str], hashes: Sequence[PhotoHash | None]) -> list[tuple[int, int]]:
-    """Find pairs of near-duplicates (`near_photos`); of photos with the same bytes the first stands for all.
-
-    Args:
-        contents: A hash of each photo's bytes.
-        hashes: What each shows; `None` where nothing can be said of it, as of a photo of one colour.
-
-    Returns:
-        Pairs of indices (i, j), i < j, in order.
-    """
-    later = {index for _, index in copies(contents)}
-    shown = [(index, hash_) for index, hash_ in enumerate(hashes) if hash_ is not None and index not in later]
-    pairs = near_photos([hash_ for _, hash_ in shown])
-    return [(shown[one][0], shown[other][0]) for one, other in pairs]
-
-
-def joined(count: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
-    """Return the groups of two or more of ``count`` things that pairs of them make, each in order."""
-    groups: dict[int, list[int]] = {}
-    for index, number in enumerate(joined_numbers(count, pairs).tolist()):
-        groups.setdefault(number, []).append(index)
-    return [group for group in groups.values() if len(group) > 1]
-
-
-def joined_numbers(count: int, pairs: Iterable[tuple[int, int]]) -> np.ndarray:
-    """Number the groups that pairs of ``count`` things make, a thing in no pair being one: int64 (count,)."""
-    from scipy.sparse import coo_array  # noqa: PLC0415 - slow to import, seldom needed
-    from scipy.sparse.csgraph import connected_components  # noqa: PLC0415
-
-    edges = np.array(list(pairs), dtype=np.int64).reshape(-1, 2)
-    graph = coo_array((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(count, count))
-    return connected_components(graph, directed=False)[1].astype(np.int64)

@@ -102,7 +102,7 @@ def _from_text(text: str, *, allow_urls: bool) -> Iterator[NamedPhoto]:
     elif is_folder(text):
         yield from _from_folder(text, Path(text))
     elif glob.has_magic(text) and not os.path.lexists(text):
-        matches = glob.iglob(text, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
+        matches = glob.iglob(_pattern(text), recursive=True)  # noqa: PTH207 - Path.glob takes no absolute one
         files = sorted((match for match in matches if not is_folder(match)), key=natural_key)
         for file in files:
             yield from _from_text(file, allow_urls=False)
@@ -110,6 +110,14 @@ def _from_text(text: str, *, allow_urls: bool) -> Iterator[NamedPhoto]:
             yield text, _refusal(text, "no file matches this pattern. Check it, and quote it in a shell.")
     else:
         yield text, _decoder(text, text)
+
+
+def _pattern(text: str) -> str:
+    """Escape the leading folders of a pattern that exist by that very name, such as ``photos [2024]``."""
+    head = text
+    while head and not os.path.lexists(head):
+        head = os.path.dirname(head)  # noqa: PTH120 - Path would drop a trailing separator
+    return glob.escape(head) + text[len(head) :]
 
 
 def _from_folder(text: str, place: Path, *, packed: bool = False) -> Iterator[NamedPhoto]:

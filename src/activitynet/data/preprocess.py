@@ -1,4 +1,4 @@
-"""The one way in which a photo becomes a model's input, in evaluation, prediction and export."""
+"""Turn a photo into a model's input: the same way in evaluation, prediction and export."""
 
 from __future__ import annotations
 
@@ -30,15 +30,14 @@ MAX_SIZE = 4096
 
 @dataclasses.dataclass(frozen=True)
 class Preprocess:
-    """Turns an RGB photo into a normalised tensor, always in the same way.
+    """Turns an RGB photo into a normalised tensor.
 
     Attributes:
         size: Height and width of the result in pixels, each 1 to 4096.
-        resize: ``"crop"`` keeps the shape of things and cuts out the centre, ``"squash"`` stretches the
-            whole photo to the size, ``"pad"`` fits the whole photo in and fills the rest with the mean
-            colour.
-        crop_pct: For ``"crop"``: the share, in (0, 1], of the photo's largest centred rectangle of the
-            target's shape that is kept.
+        resize: ``"crop"`` keeps the aspect ratio and cuts out the centre, ``"squash"`` stretches the whole
+            photo to the size, ``"pad"`` fits the whole photo in and fills the rest with the mean colour.
+        crop_pct: For ``"crop"``: the share, in (0, 1], that is kept of the photo's largest centred rectangle
+            of the target's shape.
         interpolation: ``"bicubic"`` or ``"bilinear"``.
         antialias: Smooth before shrinking.
         mean: Mean of each channel, for pixel values in [0, 1].
@@ -79,16 +78,16 @@ class Preprocess:
         height, width = (self.size[0] - normal.shape[1], self.size[1] - normal.shape[2])
         if height == width == 0:
             return normal
-        # Padded when normal: 0 is the mean colour.
+        # Padded after normalising: 0 is the mean colour.
         return F.pad(normal, [width // 2, height // 2, width - width // 2, height - height // 2], fill=0.0)
 
     def normalize(self, image: torch.Tensor) -> torch.Tensor:
-        """Scale a uint8 tensor (3, H, W) to [0, 1], then by the mean and deviation, as float32."""
+        """Scale a uint8 tensor (3, H, W) to [0, 1], then normalise it, as float32."""
         scaled = F.to_dtype(image, torch.float32, scale=True)
         return F.normalize(scaled, list(self.mean), list(self.std)).contiguous()
 
     def _resized(self, image: torch.Tensor) -> torch.Tensor:
-        """Cut and resize in one step, so that no photo, however long and thin, needs much memory."""
+        """Crop and resize in one step, so that long and thin photos need little memory."""
         top, left, height, width, *size = self.frame(*image.shape[-2:])
         return F.resized_crop(
             image,
@@ -102,15 +101,15 @@ class Preprocess:
         )
 
     def frame(self, height: int, width: int) -> tuple[int, int, int, int, int, int]:
-        """Return which part of a photo is looked at, and in how many pixels.
+        """Return which part of a photo is used, and the size it is resized to.
 
         Args:
-            height: Of the photo, in pixels.
-            width: The same.
+            height: Height of the photo in pixels.
+            width: Width of the photo in pixels.
 
         Returns:
-            Top, left, height and width of the part, then the height and width it is resized to; padding comes
-            around that.
+            Top, left, height and width of the part, then the height and width it is resized to, before
+            padding.
         """
         box_height, box_width = height, width
         new_height, new_width = self.size
@@ -131,7 +130,7 @@ class Preprocess:
 
     @classmethod
     def from_dict(cls, value: object) -> Preprocess:
-        """Make one from what `to_dict` returned.
+        """Create one from the result of `to_dict`.
 
         Raises:
             DataError: A field is unknown, missing or outside its range.
@@ -142,15 +141,15 @@ class Preprocess:
     def from_model(
         cls, model: nn.Module, *, size: int | tuple[int, int] | None = None, resize: Resize = "crop"
     ) -> Preprocess:
-        """Make the preprocessing that a model was trained with, as far as its configuration tells.
+        """Create the preprocessing of a model's configuration.
 
         Args:
-            model: A model that keeps timm's contract: its ``pretrained_cfg`` is read.
+            model: A model with timm's ``pretrained_cfg``.
             size: Side, or height and width, of the input; by default the model's own.
-            resize: How a photo is brought to that size.
+            resize: How a photo is resized.
 
         Raises:
-            DataError: The size, or something in the model's configuration, is outside its range.
+            DataError: The size, or a value of the configuration, is out of range.
         """
         config: dict[str, Any] = getattr(model, "pretrained_cfg", None) or {}
         values: dict[str, Any] = {
@@ -165,9 +164,9 @@ class Preprocess:
 
 
 def scaled_size(size: tuple[int, int], share: float) -> tuple[int, int]:
-    """Return a share of a height and width, in whole strides of 32 pixels, at least one.
+    """Scale a height and width, in whole strides of 32 pixels, at least one.
 
-    What a side has beyond a multiple of 32 stays, for a network's padding may depend on it.
+    The remainder of a side modulo 32 is kept, since a network's padding may depend on it.
     """
     if share == 1:
         return size
@@ -177,36 +176,36 @@ def scaled_size(size: tuple[int, int], share: float) -> tuple[int, int]:
 
 @dataclasses.dataclass(frozen=True)
 class Views:
-    """Several preprocessings, each run once a photo.
+    """Several views of each photo, one for each preprocessing.
 
     Attributes:
-        each: What makes each view.
+        each: The preprocessings.
     """
 
     each: tuple[Preprocess, ...]
 
     def __call__(self, image: Image.Image) -> torch.Tensor | tuple[torch.Tensor, ...]:
-        """Turn a PIL image of mode RGB into one tensor a view, or into the tensor where there is one view."""
+        """Turn a PIL image of mode RGB into one tensor a view, or into the tensor if there is one view."""
         if len(self.each) == 1:
             return self.each[0](image)
         return tuple(preprocess(image) for preprocess in self.each)
 
 
 Images: TypeAlias = torch.Tensor | Sequence[torch.Tensor]
-"""A batch, float (N, 3, H, W), or one for each of the ways in which a model looks at photos."""
+"""A batch, float (N, 3, H, W), or one for each view."""
 
 
 def views_for(images: Images) -> list[torch.Tensor]:
-    """Return a batch as a list, of one where there is one view."""
+    """Return a batch as a list of views."""
     return [images] if isinstance(images, torch.Tensor) else list(images)
 
 
-def as_images(looks: Sequence[torch.Tensor]) -> Images:
+def as_images(views: Sequence[torch.Tensor]) -> Images:
     """Return the batch that `views_for` made a list of."""
-    return looks[0] if len(looks) == 1 else looks
+    return views[0] if len(views) == 1 else views
 
 
 def views_of(preprocesses: Sequence[Preprocess]) -> tuple[Views, tuple[int, ...]]:
-    """Return the views that models need, and which of them each model looks at."""
+    """Return the distinct views that models need, and the index of each model's view."""
     each = tuple(dict.fromkeys(preprocesses))
     return Views(each), tuple(each.index(preprocess) for preprocess in preprocesses)

@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from activitynet.data.dataset import Photo, PhotoDataset
+from activitynet.data.dataset import Photo
+from activitynet.data.loader import PhotoDataset
 from activitynet.data.preprocess import Images
 from activitynet.ensemble.cascade import exit_stages, fit_cascade, stage_log_probs
 from activitynet.ensemble.combine import (

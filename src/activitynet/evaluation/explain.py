@@ -14,7 +14,8 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import default_collate
 
-from activitynet.data.dataset import Photo, PhotoDataset, batches_of
+from activitynet.data.dataset import Photo
+from activitynet.data.loader import PhotoDataset
 from activitynet.data.preprocess import Preprocess
 from activitynet.errors import ModelError
 from activitynet.inference import device_of, forward_batches, photo_loader
@@ -263,7 +264,7 @@ def nearest_photos(
     best, best_at = torch.empty(0), torch.empty(0, dtype=torch.int64)
 
     def images() -> Any:
-        for batch, _, indices in batches_of(loader):
+        for batch, _, indices in loader:
             at.append(indices)
             yield batch
 

@@ -1,11 +1,14 @@
-"""Find labels that cross-validated predictions doubt."""
+"""Find labels that are probably wrong, by cross-validated predictions.
+
+Confident learning (Northcutt et al. 2021, https://arxiv.org/abs/1911.00068) is thirty lines here: cleanlab
+would bring pandas, and its licence is the AGPL.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import logging
 import os
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,24 +16,25 @@ import torch
 from numpy.typing import NDArray
 
 from activitynet.data.audit import Audit, AuditedPhoto, Finding, Suggestion
-from activitynet.data.dataset import Photo, PhotoData, PhotoDataset, by_split, group_numbers
-from activitynet.data.duplicates import joined_numbers
+from activitynet.data.dataset import Photo, PhotoData, by_split, group_numbers
+from activitynet.data.duplicates import connected_components
+from activitynet.data.loader import PhotoDataset
 from activitynet.data.preprocess import Preprocess
 from activitynet.data.splits import FOLDS, can_be_folded, folds
 from activitynet.errors import DataError
+from activitynet.evaluation.linear_probe import fit_linear_probe
 from activitynet.inference import best_device, forward_dataset
 from activitynet.zoo.warm_start import load_trunk
 
-_STRENGTHS = (8.0, 25.0, 80.0)  # C times the number of photos
+_STRENGTHS = (8.0, 25.0, 80.0)
 
 
 def cross_val_predict(
     features: NDArray[np.float32], labels: NDArray[np.int64], groups: NDArray[np.int64], *, seed: int = 0
 ) -> NDArray[np.float64]:
-    """Predict each photo by a linear classifier that has seen neither it nor any of its group.
+    """Predict each photo by a linear probe that was fitted without it and its group.
 
-    It is a logistic regression on standardised features. Its regularisation is the one of three strengths
-    whose predictions have the least log loss.
+    Of three strengths of regularisation, the one with the least log loss is taken.
 
     Args:
         features: Pooled features, (N, D).
@@ -41,21 +45,16 @@ def cross_val_predict(
     Returns:
         Probabilities, (N, classes).
     """
-    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415 - slow to import, seldom needed
-    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
-
     parts = folds(labels, groups, seed=seed)
 
     def predicted(strength: float) -> NDArray[np.float64]:
         probabilities = np.zeros((len(labels), labels.max() + 1))
-        for learned, held in parts:
-            mean, std = features[learned].mean(axis=0), features[learned].std(axis=0) + 1e-6
-            probe = LogisticRegression(C=strength / len(learned), tol=1e-2)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)  # near the optimum is near enough
-                probe.fit((features[learned] - mean) / std, labels[learned])
-            columns = np.ix_(held, probe.classes_)
-            probabilities[columns] = probe.predict_proba((features[held] - mean) / std)
+        for fitted, held_out in parts:
+            probe = fit_linear_probe(
+                features[fitted], labels[fitted], strength=strength, tol=1e-2, max_iter=100
+            )
+            columns = np.ix_(held_out, probe.regression.classes_)
+            probabilities[columns] = probe.predict_proba(features[held_out])
         return probabilities
 
     def loss(probabilities: NDArray[np.float64]) -> float:
@@ -65,19 +64,19 @@ def cross_val_predict(
 
 
 def find_label_issues(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Rank the photos whose labels are probably wrong.
+    """Find the photos whose labels are probably wrong.
 
-    A photo counts as confidently of the most probable class among those that it has at least their own
-    photos' mean probability of. How often photos of one label are confidently of another class estimates how
-    many are mislabelled so; that many are chosen, by how much more probable the other class is ("prune by
-    noise rate"), but none whose own label is the most probable.
+    Confident learning, "prune by noise rate": a photo counts as confidently of the most probable class among
+    those whose probability is at least the mean that the class's own photos have. The share of photos of one
+    label that are confidently of another class estimates how many are mislabelled so. That many are chosen,
+    by the margin of the other class, but none whose own label is the most probable.
 
     Args:
-        probabilities: Of each class, predicted without the photo's own label, in [0, 1]; (N, classes).
-        labels: Class indices; (N,).
+        probabilities: Out-of-sample probabilities in [0, 1], (N, classes).
+        labels: Class indices, (N,).
 
     Returns:
-        Indices of photos, first those whose most probable class is farthest ahead of their label.
+        Indices of photos, those with the largest margin first.
     """
     count, classes = probabilities.shape
     sizes = np.bincount(labels, minlength=classes)
@@ -93,11 +92,11 @@ def find_label_issues(probabilities: NDArray[np.float64], labels: NDArray[np.int
     for label, other in zip(*np.nonzero(mislabelled.round()), strict=True):
         if label != other:
             members = np.flatnonzero(labels == label)
-            lead = probabilities[members, other] - own[members]
-            chosen[members[np.argsort(-lead, kind="stable")[: round(mislabelled[label, other])]]] = True
-    lead = probabilities.max(axis=1) - own
-    ranked = np.argsort(-lead, kind="stable")
-    return ranked[(chosen & (lead > 0))[ranked]]
+            margin = probabilities[members, other] - own[members]
+            chosen[members[np.argsort(-margin, kind="stable")[: round(mislabelled[label, other])]]] = True
+    margin = probabilities.max(axis=1) - own
+    ranked = np.argsort(-margin, kind="stable")
+    return ranked[(chosen & (margin > 0))[ranked]]
 
 
 _log = logging.getLogger(__name__)
@@ -114,21 +113,21 @@ def with_label_issues(
 ) -> Audit:
     """Add the photos whose labels are probably wrong to an audit.
 
-    All splits are looked at together. Photos of one group, and duplicates, are predicted by a classifier that
-    has seen none of them. A class that occurs in fewer than `FOLDS` groups is not judged, and a log message
-    names it. The findings come last, the surest first.
+    All splits are taken together. A photo is predicted by a classifier that was fitted without it, its group
+    and its duplicates. Classes in fewer than `FOLDS` groups are left out, and a log message names them. The
+    findings come last, the most suspicious first.
 
     Args:
-        found: What `activitynet.data.audit.audit` found. Photos that it could not read are passed over.
+        found: The result of `activitynet.data.audit.audit`. Photos that it could not read are left out.
         data: The same data set.
-        features_of: A weights folder, or ``timm/NAME``: whose features to use. It should not have learned
-            from these labels, or it believes them.
-        image_size: Side in pixels of the image the network looks at; `None` takes the network's own.
+        features_of: A weights folder, or ``timm/NAME``: the network that computes the features. It should not
+            have been trained on these labels.
+        image_size: Side in pixels of the network's input; `None` takes the network's own.
         workers: Processes that load photos; 0 loads in this one.
         seed: Fixes the folds.
 
     Raises:
-        DataError: Fewer than two classes can be judged.
+        DataError: Fewer than two classes have enough photos.
         ImageError: A photo can no longer be read.
         ModelError: The weights cannot be found.
         WeightsError: They are corrupt.
@@ -148,13 +147,13 @@ def with_label_issues(
     named = [AuditedPhoto(str(photo.path), split, data.classes[photo.label]) for split, photo in entries]
     photos = [photo for _, photo in entries]
     groups = _groups(photos, named, found)
-    judged = _judged(photos, groups, data.classes)
-    features = trunk_features([photos[index] for index in judged], features_of, image_size, workers)
-    present, labels = np.unique([photos[index].label for index in judged], return_inverse=True)
-    probabilities = cross_val_predict(features, labels, groups[judged], seed=seed)
+    chosen = _usable(photos, groups, data.classes)
+    features = trunk_features([photos[index] for index in chosen], features_of, image_size, workers)
+    present, labels = np.unique([photos[index].label for index in chosen], return_inverse=True)
+    probabilities = cross_val_predict(features, labels, groups[chosen], seed=seed)
     findings = tuple(
         _finding(
-            named[judged[index]],
+            named[chosen[index]],
             data.classes[present[probabilities[index].argmax()]],
             float(probabilities[index].max()),
             float(probabilities[index, labels[index]]),
@@ -170,7 +169,7 @@ def _finding(photo: AuditedPhoto, label: str, probability: float, given: float) 
 
 
 def _groups(photos: Sequence[Photo], named: Sequence[AuditedPhoto], found: Audit) -> NDArray[np.int64]:
-    """Number the groups, those joined that have a photo and its duplicate."""
+    """Number the groups; groups that share a duplicate are merged."""
     numbers = group_numbers(photos)
     index_of = {photo: index for index, photo in enumerate(named)}
     links = [
@@ -179,23 +178,23 @@ def _groups(photos: Sequence[Photo], named: Sequence[AuditedPhoto], found: Audit
         if finding.kind in ("exact_duplicate", "near_duplicate")
         for photo in finding.photos
     ]
-    groups: NDArray[np.int64] = joined_numbers(int(numbers.max(initial=-1)) + 1, links)[numbers]
+    groups: NDArray[np.int64] = connected_components(int(numbers.max(initial=-1)) + 1, links)[numbers]
     return groups
 
 
-def _judged(photos: Sequence[Photo], groups: NDArray[np.int64], classes: Sequence[str]) -> NDArray[np.int64]:
-    """Return the indices of the photos of classes that each fold can learn and predict."""
+def _usable(photos: Sequence[Photo], groups: NDArray[np.int64], classes: Sequence[str]) -> NDArray[np.int64]:
+    """Return the indices of the photos whose classes have enough groups for cross-validation."""
     labels = np.array([photo.label for photo in photos], dtype=np.int64)
-    judged = can_be_folded(labels, groups)
-    known = np.unique(labels[judged])
+    enough = can_be_folded(labels, groups)
+    known = np.unique(labels[enough])
     if len(known) < 2:
         raise DataError(
-            f"labels are judged where two classes or more have photos in {FOLDS} groups each, and here "
+            f"labels can be checked if two or more classes have photos in {FOLDS} groups each, and here "
             f"{len(known)} of {len(classes)} have. Add photos, or leave out --labels."
         )
-    if few := [classes[label] for label in np.unique(labels[~judged])]:
-        _log.info("not judged, since they have fewer than %d groups of photos: %s", FOLDS, ", ".join(few))
-    return np.flatnonzero(judged)
+    if few := [classes[label] for label in np.unique(labels[~enough])]:
+        _log.info("not checked, since they have fewer than %d groups of photos: %s", FOLDS, ", ".join(few))
+    return np.flatnonzero(enough)
 
 
 def trunk_features(
@@ -206,7 +205,7 @@ def trunk_features(
     model = trunk.model.to(best_device(), memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.pretrained_cfg.update(trunk.preprocessing)
     preprocess = Preprocess.from_model(model, size=image_size, resize="squash")
-    _log.info("judging the labels of %d photos by the features of %s", len(photos), trunk.name)
+    _log.info("checking the labels of %d photos by the features of %s", len(photos), trunk.name)
     dataset = PhotoDataset(photos, preprocess)
     features: NDArray[np.float32] = forward_dataset(model, dataset, workers=workers, features=True)[0].numpy()
     return features

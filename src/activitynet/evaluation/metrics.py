@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from activitynet.data.dataset import SkippedPhoto
-from activitynet.data.scan import count_skipped, skip_note
+from activitynet.data.scan import count_skipped, skipped_message
 from activitynet.errors import DataError
 from activitynet.evaluation.stats import (
     CONFIDENCE,
@@ -252,7 +252,7 @@ class Scores:
         if present != len(self.scored):
             line += f" (macro-F1 {self.macro_f1_present:.3f} over all {present} classes with photos)"
         if self.skipped:
-            line += f"; {skip_note(count_skipped(self.skipped))}"
+            line += f"; {skipped_message(count_skipped(self.skipped))}"
         return line
 
     def to_dict(self) -> dict[str, Any]:

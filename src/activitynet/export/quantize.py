@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from activitynet.data.dataset import Photo, PhotoDataset
+from activitynet.data.dataset import Photo
+from activitynet.data.loader import PhotoDataset
 from activitynet.data.preprocess import Views, views_for
 from activitynet.errors import DataError
 from activitynet.export.contents import need, quiet

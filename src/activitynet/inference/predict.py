@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from PIL import Image
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, Subset, default_collate
+from torch.utils.data import Dataset, Subset, default_collate
 
-from activitynet.data.dataset import PhotoDataset, batches_of
 from activitynet.data.inputs import NamedPhoto, iter_photos
+from activitynet.data.loader import PhotoDataset, PhotoLoader
 from activitynet.data.preprocess import Images
 from activitynet.errors import ActivityNetError, DataError, printable
 from activitynet.inference.engines import Engine
@@ -24,7 +24,7 @@ from activitynet.runtime.devices import device_of, usable_cores
 
 def photo_loader(
     dataset: Dataset[Any], *, batch_size: int, workers: int = 0, device: torch.device | None = None
-) -> DataLoader[Any]:
+) -> PhotoLoader:
     """Return a loader that yields every photo once, in order.
 
     Args:
@@ -34,7 +34,7 @@ def photo_loader(
         device: Where the batches go; memory is pinned for a GPU.
     """
     pinned = device is not None and device.type == "cuda"
-    return DataLoader(dataset, batch_size=batch_size, num_workers=workers, shuffle=False, pin_memory=pinned)
+    return PhotoLoader(dataset, batch_size=batch_size, num_workers=workers, shuffle=False, pin_memory=pinned)
 
 
 def forward_batches(
@@ -145,7 +145,7 @@ def forward_items(
     loader = photo_loader(part, batch_size=batch_size, workers=workers, device=device)
 
     def images() -> Iterator[Images]:
-        for batch, *others in batches_of(loader):
+        for batch, *others in loader:
             numbers.append(others)
             yield batch
 

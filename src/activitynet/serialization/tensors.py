@@ -61,6 +61,8 @@ def read_tensors(path: str | os.PathLike[str], *, sha256: str | None = None) -> 
         data = path.read_bytes()
     except OSError as error:
         raise WeightsError(f"cannot read weights file {str(path)!r}: {error.strerror}.") from error
+    if data.startswith(b"version https://git-lfs.github.com/spec/"):
+        raise WeightsError(f"{str(path)!r} is a Git LFS pointer, not the weights. Run `git lfs pull`.")
     if sha256 is not None and (found := hashlib.sha256(data).hexdigest()) != sha256:
         raise WeightsError(
             f"{str(path)!r} is not the file its card describes: SHA-256 is {found[:12]}…, expected "

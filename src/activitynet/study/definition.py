@@ -19,11 +19,11 @@ from msgspec import Meta
 
 from activitynet.data.dataset import Photo, PhotoData
 from activitynet.errors import ActivityNetError, TrainingError, clipped, did_you_mean, shown
+from activitynet.runtime.seeds import derived_seed
 from activitynet.serialization.records import check_record, read_record, to_plain
 from activitynet.serialization.toml_files import TomlFiles
 from activitynet.study.axes import Axis, Name, Value, read_axes
 from activitynet.training.recipe import Recipe, flat, load_recipe
-from activitynet.training.sampler import derived_seed
 from activitynet.zoo import create_model
 
 Seed = Annotated[int, Meta(ge=0, lt=2**32)]

@@ -2,7 +2,6 @@
 
 from activitynet.training.callbacks import Callback, Event, LiveProgress
 from activitynet.training.loop import FitResult, train
-from activitynet.training.probe import fit_head
 from activitynet.training.recipe import (
     Average,
     Checkpoint,
@@ -35,7 +34,6 @@ __all__ = [
     "RunFolder",
     "Schedule",
     "computes_in_bf16",
-    "fit_head",
     "list_recipes",
     "load_recipe",
     "train",

@@ -165,7 +165,7 @@ class Teachers(nn.Module):
         right = 0
         for begin in range(0, len(asked), _BATCH):
             raw, labels, _ = dataset.collate([dataset[index] for index in asked[begin : begin + _BATCH]])
-            said = self.probabilities(dataset.light(raw, device)).argmax(dim=1).cpu().numpy()
+            said = self.probabilities(dataset.color_jitter(raw, device)).argmax(dim=1).cpu().numpy()
             right += int((said == labels).sum())
         return right / len(asked)
 

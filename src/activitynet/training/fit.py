@@ -17,11 +17,13 @@ from torch import nn
 
 from activitynet.data.augmented import AugmentedPhotos
 from activitynet.data.cache import PhotoCache
-from activitynet.data.dataset import Photo, PhotoData, PhotoDataset
+from activitynet.data.dataset import Photo, PhotoData
+from activitynet.data.loader import PhotoDataset
 from activitynet.data.preprocess import Preprocess
 from activitynet.data.scan import count_skipped
 from activitynet.errors import DataError
 from activitynet.evaluation import Scores, plot_confusion, plot_learning_curves, plot_per_class_f1, score
+from activitynet.evaluation.linear_probe import fit_head
 from activitynet.inference import device_of, forward_dataset
 from activitynet.runtime import distributed
 from activitynet.runtime.devices import keep_freed_memory, usable_cores
@@ -33,7 +35,6 @@ from activitynet.training import (
     Recipe,
     RunFolder,
     computes_in_bf16,
-    fit_head,
     load_recipe,
     train,
 )

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import math
 import signal
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import Sampler
 
-from activitynet.data.augment import RawBatch
+from activitynet.data.augment import PhotoBatch
 from activitynet.data.augmented import AugmentedPhotos
-from activitynet.data.dataset import batches_of
+from activitynet.data.loader import PhotoLoader
 from activitynet.errors import TrainingError
 from activitynet.runtime import distributed
+from activitynet.runtime.seeds import derived_seed
 from activitynet.training.recipe import Recipe
-
-
-def derived_seed(seed: int, *parts: int | str) -> int:
-    """Return a 63-bit seed that depends on all of its arguments and on nothing else."""
-    text = "/".join(str(part) for part in (seed, *parts))
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 
 def epoch_order(
@@ -81,7 +75,7 @@ def _permutation(length: int, seed: int) -> torch.Tensor:
     return torch.randperm(length, generator=torch.Generator().manual_seed(seed))
 
 
-Part = tuple[RawBatch, NDArray[np.int64], NDArray[np.int64]]
+Part = tuple[PhotoBatch, NDArray[np.int64], NDArray[np.int64]]
 """Photos, labels and indices."""
 
 
@@ -143,9 +137,9 @@ class EpochBatches(Sampler[list[int]]):
 
 def training_loader(
     dataset: AugmentedPhotos, batches: EpochBatches, *, workers: int, device: torch.device
-) -> DataLoader[Any]:
+) -> PhotoLoader:
     """Return the loader of a run; its workers live as long as it does."""
-    return DataLoader(
+    return PhotoLoader(
         dataset,
         batch_sampler=batches,
         collate_fn=dataset.collate,
@@ -168,6 +162,6 @@ def read_steps(parts: Iterable[Part], count: int) -> Iterator[list[Part]]:
         ImageError: A photo can no longer be read.
         DataError: A process that loads photos has died.
     """
-    batches = batches_of(parts)
+    batches = iter(parts)
     while step := list(itertools.islice(batches, count)):
         yield step

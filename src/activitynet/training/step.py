@@ -12,19 +12,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.utils.data import DataLoader
 
 from activitynet.blocks import set_fused
-from activitynet.data.augment import Light, RawBatch
+from activitynet.data.augment import BatchColorJitter, PhotoBatch
 from activitynet.data.augmented import AugmentedPhotos
+from activitynet.data.loader import PhotoLoader
 from activitynet.errors import TrainingError
 from activitynet.inference import has_bf16
 from activitynet.runtime import distributed
+from activitynet.runtime.seeds import derived_seed
 from activitynet.training.distill import pooled_features
 from activitynet.training.losses import make_loss, make_mixer
 from activitynet.training.optim import checkpoint_gradients, freeze, make_optimizer
 from activitynet.training.recipe import Recipe
-from activitynet.training.sampler import EpochBatches, Part, derived_seed, training_loader
+from activitynet.training.sampler import EpochBatches, Part, training_loader
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -54,7 +55,7 @@ class Stepper:
         optimizer: The same of what updates it.
         loss_function: From logits and targets to one loss a photo.
         recipe: Gives clipping and distillation.
-        light: Makes the network's input of a batch of photos.
+        color_jitter: Makes the network's input of a batch of photos.
         bf16: Multiply in bfloat16.
         mixer: Blends a batch's photos.
         teach: The loss that distils.
@@ -68,14 +69,14 @@ class Stepper:
         loss_function: nn.Module,
         recipe: Recipe,
         *,
-        light: Light,
+        color_jitter: BatchColorJitter,
         bf16: bool,
         mixer: Mixer | None = None,
         teach: Teach | None = None,
     ) -> None:
         self._accelerator, self._model, self._optimizer = accelerator, model, optimizer
         self._plain = accelerator.unwrap_model(model)
-        self._light = light
+        self._color_jitter = color_jitter
         self._loss_function, self._mixer, self._teach, self._bf16 = loss_function, mixer, teach, bf16
         self._clip_norm = recipe.optimizer.clip_norm or math.inf
         self._teach_weight = recipe.distill.weight
@@ -111,9 +112,9 @@ class Stepper:
         self._optimizer.step()
         return mean
 
-    def _loss(self, photos: RawBatch, labels: NDArray[np.int64], mix: bool) -> torch.Tensor:
+    def _loss(self, photos: PhotoBatch, labels: NDArray[np.int64], mix: bool) -> torch.Tensor:
         device = self._accelerator.device
-        images = self._light(photos, device).contiguous(memory_format=torch.channels_last)
+        images = self._color_jitter(photos, device).contiguous(memory_format=torch.channels_last)
         targets = torch.from_numpy(labels).to(device)
         if mix and self._mixer is not None:
             images, targets = self._mixer(images, targets)
@@ -152,7 +153,7 @@ class Prepared:
     plain: nn.Module
     optimizer: Any
     batches: EpochBatches
-    loader: DataLoader[Any]
+    loader: PhotoLoader
     take_step: Stepper
 
 
@@ -196,7 +197,7 @@ def prepare(
         optimizer,
         make_loss(recipe.loss, labels, num_classes).to(device),
         recipe,
-        light=dataset.light,
+        color_jitter=dataset.color_jitter,
         bf16=computes_in_bf16(recipe, device),
         mixer=make_mixer(recipe.mix, num_classes),
         teach=teach,

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from activitynet.data.scan import skip_note
+from activitynet.data.scan import skipped_message
 from activitynet.weights.card import Card, EnsembleCard
 
 # Licences that the Hub has a name for and that models come with; any other is "other" there.
@@ -188,7 +188,7 @@ def ensemble_page(card: EnsembleCard, members: Sequence[Card], *, picture: str |
 
 def _training_data(card: Card) -> str:
     text = _escaped(card.training_data) or "Not stated."
-    return f"{text}\n\n{skip_note(card.skipped).capitalize()}." if card.skipped else text
+    return f"{text}\n\n{skipped_message(card.skipped).capitalize()}." if card.skipped else text
 
 
 def with_place(page: str, repository: str) -> str:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from activitynet.errors import TrainingError
-from activitynet.training import fit_head
+from activitynet.evaluation.linear_probe import fit_head
 
 
 class Headed(nn.Module):

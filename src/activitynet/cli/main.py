@@ -110,8 +110,8 @@ def run(arguments: Sequence[str]) -> int:  # noqa: PLR0911  one return an exit c
         if not hasattr(error, "format_message"):
             traceback.print_exc()
             return CRASHED
-        context = getattr(error, "ctx", None)
-        hint = f" See '{context.command_path} --help'." if context is not None else ""
+        where = getattr(error, "ctx", None)
+        hint = f" See '{where.command_path} --help'." if where is not None else ""
         _print_error(error.format_message().rstrip(".") + "." + hint)
         return BAD_INPUT
     return code if isinstance(code, int) else 0

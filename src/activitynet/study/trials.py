@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from activitynet.errors import ActivityNetError, StorageError, TrainingError, clipped
+from activitynet.runtime.seeds import derived_seed
 from activitynet.serialization import atomic
 from activitynet.study.axes import Value
 from activitynet.study.definition import Configuration, Study
-from activitynet.training.sampler import derived_seed
 
 if TYPE_CHECKING:
     import optuna

@@ -178,7 +178,7 @@ def test_a_suggestion_survives_json() -> None:
     }
     for broken in (3, {}, {"label": "dog", "probability": "high", "given_probability": 0}):
         told["findings"][0]["suggestion"] = broken
-        with pytest.raises(DataError, match="Suggestion"):
+        with pytest.raises(DataError, match="suggestion"):
             Audit.from_dict(told)
 
 

@@ -16,7 +16,7 @@ from activitynet.data.decode import decode_image, read_photo
 from activitynet.data.duplicates import PhotoHash, alike, content_hash, copies, is_flat, joined, photo_hash
 from activitynet.data.splits import can_be_folded, folds
 from activitynet.errors import DataError, ImageError
-from activitynet.serialization.records import are_numbers, fields_from_json, fields_to_json
+from activitynet.serialization.records import read_record, to_plain
 
 Kind = Literal[
     "unreadable",
@@ -117,11 +117,7 @@ class Audit:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the audit as plain JSON values."""
-        findings = []
-        for finding in self.findings:
-            photos = [fields_to_json(photo) for photo in finding.photos]
-            findings.append({**fields_to_json(finding), "photos": photos})
-        return {"photos": self.photos, "findings": findings}
+        return to_plain(self)
 
     @classmethod
     def from_dict(cls, value: object) -> Audit:
@@ -130,32 +126,7 @@ class Audit:
         Raises:
             DataError: It is not such an object.
         """
-        fields = fields_from_json(cls, value)
-        if type(fields["photos"]) is not int or not isinstance(fields["findings"], tuple):
-            raise DataError("Audit needs a number of photos and a list of findings.")
-        return cls(fields["photos"], tuple(map(_finding, fields["findings"])))
-
-
-def _finding(value: object) -> Finding:
-    fields = fields_from_json(Finding, value)
-    if fields["kind"] not in KINDS or not isinstance(fields["message"], str):
-        raise DataError(f"Finding has an unknown kind or no message, got {fields['kind']!r}.")
-    if not isinstance(fields["photos"], tuple) or not isinstance(fields["across"], bool):
-        raise DataError("Finding needs a list of photos, and across must be true or false.")
-    photos = tuple(AuditedPhoto(**fields_from_json(AuditedPhoto, photo)) for photo in fields["photos"])
-    for photo in photos:
-        if not all(isinstance(text, str) for text in dataclasses.astuple(photo)):
-            raise DataError("AuditedPhoto needs texts.")
-    suggestion = _suggestion(fields["suggestion"]) if fields["suggestion"] is not None else None
-    return Finding(**{**fields, "photos": photos, "suggestion": suggestion})
-
-
-def _suggestion(value: object) -> Suggestion:
-    fields = fields_from_json(Suggestion, value)
-    numbers = fields["probability"], fields["given_probability"]
-    if not isinstance(fields["label"], str) or not are_numbers(numbers, 2):
-        raise DataError("Suggestion needs a label and two probabilities.")
-    return Suggestion(**fields)
+        return read_record(value, cls, what="the audit", error=DataError, complete=True)
 
 
 TELLING = 0.1

@@ -17,7 +17,7 @@ from activitynet.hub.client import bound_every_call
 from activitynet.hub.faults import reported
 from activitynet.serialization import atomic
 from activitynet.serialization.records import MAX_BYTES
-from activitynet.weights.card import Card, any_card
+from activitynet.weights.card import Card, read_any_card
 from activitynet.weights.model_card import with_place
 from activitynet.weights.store import (
     CARD,
@@ -103,7 +103,7 @@ def _entry(repository: str, revision: huggingface_hub.CachedRevisionInfo) -> Kno
     """Return what a revision of the cache is, `None` where it is not this library's."""
     source = f"{repository}@{revision.commit_hash}"
     try:
-        card = any_card((Path(revision.snapshot_path) / CARD).read_bytes(), source)
+        card = read_any_card((Path(revision.snapshot_path) / CARD).read_bytes(), what=source)
     except (OSError, WeightsError):
         return None
     branches = sorted(revision.refs)
@@ -182,7 +182,7 @@ def _fetched(reference: hub.Reference) -> Path:
 def _fetch_parts(reference: hub.Reference, folder: str = "") -> Path:
     where = repr(f"{reference}/{folder}" if folder else str(reference))
     config = hub.fetch(reference, folder + CARD, most=MAX_BYTES)
-    card = any_card(config.read_bytes(), where)
+    card = read_any_card(config.read_bytes(), what=where)
     if isinstance(card, Card):
         if not card.sha256:
             raise WeightsError(f"{where}: its card names no SHA-256 of the tensors. It is not used.")

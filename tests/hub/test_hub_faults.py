@@ -91,18 +91,6 @@ def nothing_but_the_right(files: dict[str, bytes]) -> None:
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == files
 
 
-def test_a_server_that_asks_for_patience_gets_it(
-    ready: Loopback, files: dict[str, bytes], waits: list[float]
-) -> None:
-    ready.fail("status", CONFIG, status=429, times=1, headers={"Retry-After": "17"})
-    nothing_but_the_right(files)
-    assert 17 in waits
-    ready.heal()
-    ready.fail("status", CONFIG, status=429, headers={"Retry-After": "3600"})
-    refused(HubError, "too many requests", f"{REPOSITORY}@next")
-    assert 3600 not in waits
-
-
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("where", [CONFIG, LARGE])
 def test_a_silent_server_is_not_waited_for(ready: Loopback, files: dict[str, bytes], where: str) -> None:

@@ -95,7 +95,7 @@ def resolve(reference: Reference, filename: str, *, most: int) -> Reference:
         cached = _cached(reference, filename) if refusal.is_outage else None
         if cached is None:
             raise
-        _log.warning("%s is taken from the cache: %s", reference, refusal)
+        _log.warning("the Hub is out of reach: %s comes from the cache, as it last was", reference)
         path = cached
     return reference.at(path.parents[filename.count("/")].name)  # a snapshot's folder is called by its commit
 
@@ -263,14 +263,11 @@ def _explained(error: Exception, what: str, reference: Reference) -> ActivityNet
         )
     name = str(reference).removesuffix("@main")
     tried = (
-        f"{VARIABLE} and the Hub's cache do not hold it either. Without a network, set {VARIABLE} to a folder "
-        f"that holds {name}/ with its files."
+        f"{VARIABLE} and the Hub's cache do not hold it either. Without a network, set {VARIABLE} to a "
+        f"folder that holds {name}/ with its files."
     )
-    reason, advice, outage = (
-        clipped(chain[0], 200).rstrip(".") or type(chain[0]).__name__,
-        "Try again.",
-        False,
-    )
+    text = clipped(str(error) or type(error).__name__, 200).rstrip(".")
+    reason, advice, outage = text, "Try again.", False
     for link in chain:
         if isinstance(link, OfflineModeIsEnabled):
             reason, advice, outage = "offline mode (HF_HUB_OFFLINE) is on", tried, True
@@ -283,10 +280,9 @@ def _explained(error: Exception, what: str, reference: Reference) -> ActivityNet
             reason, advice = _STATUSES.get(status, (other, "Try again later."))
         elif isinstance(link, HTTPError):
             silent = any("Timeout" in type(link).__name__ for link in chain)
-            reason = (
-                "the server is silent" if silent else clipped(link, 200).rstrip(".") or type(link).__name__
-            )
-            reason, advice, outage = f"{constants.ENDPOINT} cannot be reached ({reason})", tried, True
+            text = clipped(str(link) or type(link).__name__, 200).rstrip(".")
+            cause = "the server is silent" if silent else text
+            reason, advice, outage = f"{constants.ENDPOINT} cannot be reached ({cause})", tried, True
         elif "xet" in f"{type(link).__module__} {link}".lower():
             advice = "Try again; for a server that does not speak Xet, set HF_HUB_DISABLE_XET=1."
             continue

@@ -9,11 +9,11 @@ import shutil
 from pathlib import Path
 
 import huggingface_hub
-from huggingface_hub.errors import CacheNotFound
+from huggingface_hub.errors import CacheNotFound, HfHubHTTPError
 
 from activitynet import hub
 from activitynet.errors import HubError, StorageError, WeightsError, did_you_mean
-from activitynet.hub.client import limit_silence, reported
+from activitynet.hub.client import SECONDS, limit_silence, reported
 from activitynet.serialization import atomic
 from activitynet.serialization.records import MAX_BYTES, read_bounded
 from activitynet.weights.card import Card, read_any_card
@@ -281,13 +281,25 @@ def push_weights(
     limit_silence()
     with reported(f"push to {str(target)!r}", target):
         api = huggingface_hub.HfApi()
-        api.create_repo(repository, private=private, exist_ok=True)
+        _make_repository(api, repository, private)
         if revision != "main":
             api.create_branch(repository, branch=revision, exist_ok=True)
         commit = api.create_commit(
             repository, operations, commit_message=message or f"Weights: {folder.name}", revision=revision
         )
     return str(target.at(commit.oid))
+
+
+def _make_repository(api: huggingface_hub.HfApi, repository: str, private: bool | None) -> None:
+    """Make a repository unless it is there. The client's own ``exist_ok`` may ask without a timeout."""
+    try:
+        api.create_repo(repository, private=private)
+    except HfHubHTTPError as error:
+        status = error.response.status_code
+        if status in (401, 403):  # a token may write to a repository and make none
+            api.model_info(repository, timeout=SECONDS)
+        elif status != 409:
+            raise
 
 
 def checked_files(folder: Path) -> list[str]:

@@ -297,7 +297,10 @@ def _make_repository(api: huggingface_hub.HfApi, repository: str, private: bool 
     except HfHubHTTPError as error:
         status = error.response.status_code
         if status in (401, 403):  # a token may write to a repository and make none
-            api.model_info(repository, timeout=SECONDS)
+            try:
+                api.model_info(repository, timeout=SECONDS)
+            except HfHubHTTPError:
+                raise error from None
         elif status != 409:
             raise
 

@@ -150,7 +150,7 @@ def test_a_missing_field_is_named(field: str) -> None:
 
 @pytest.mark.parametrize("value", [None, [], "crop", 3])
 def test_what_is_no_object_is_refused(value: object) -> None:
-    with pytest.raises(DataError, match="must be a JSON object"):
+    with pytest.raises(DataError, match=r"must be a table of fields|not valid JSON"):
         Preprocess.from_dict(value)
 
 

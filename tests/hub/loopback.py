@@ -65,6 +65,7 @@ class Loopback:
         self.requests: list[str] = []
         self.tokens: list[tuple[str, str | None]] = []
         self.sizes: dict[str, int] = {}  # sizes that are claimed instead of the true ones
+        self.headers: dict[str, str] = {}  # headers that are sent in place of the true ones
         self.released = threading.Event()
         self._servers = [_Server(self), _Server(self)]
         # Two names, for a client may hold two ports of one host to be one place.
@@ -238,6 +239,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._send(302, b"", headers)
             return
         headers["ETag"] = f'"{git_sha1(data)}"'
+        headers |= self.server.hub.headers
         if size != len(data):
             headers["Content-Length"] = str(size)
         self._send(200, data, headers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +15,8 @@ from loopback import Loopback
 from repositories import REPOSITORY, with_card
 
 from activitynet.errors import ActivityNetError, HubError, WeightsError
+from activitynet.serialization.records import MAX_BYTES
 from activitynet.weights import find_weights, load_weights
-from activitynet.weights.card import MAX_BYTES
 
 PICKLE = b"\x80\x04\x95\x00cos\nsystem\n."
 
@@ -84,18 +85,18 @@ def test_a_card_of_something_else_is_refused_before_its_tensors_are_fetched(
     [
         (b'{"architecture": "a", "architecture": "b"}', "'architecture' is there twice"),
         (b'{"members": [{"folder": "a"}], "members": [{"folder": "b"}]}', "'members' is there twice"),
-        (b"[1]", "must be a JSON object"),
+        (b"[1]", "must be a table of fields"),
         (b"\xff\xfe", "not UTF-8 text"),
         (b'{"temperature": NaN}', "NaN is not a number"),
         (b"[" * 100_000, "nests too deep"),
         (b" " * (MAX_BYTES + 1), "at most"),
         (b'{"architecture": "resnet18", "num_classes": 3, "pretrained_cfg": {}}', "card_version"),
         (ensemble_of([]), "'members' must be"),
-        (ensemble_of([{"folder": "../../etc"}]), r"'folder' must be a name .*, got '\.\./\.\./etc'"),
-        (ensemble_of([{"folder": "/etc"}]), "'folder' must be a name"),
-        (ensemble_of([{"folder": "C:\\x"}]), "'folder' must be a name"),
-        (ensemble_of([{"folder": "a/b"}]), "'folder' must be a name"),
-        (ensemble_of(["a"]), "Member must be a JSON object"),
+        (ensemble_of([{"folder": "../../etc"}]), r"folder' must be a name .*, got '\.\./\.\./etc'"),
+        (ensemble_of([{"folder": "/etc"}]), "folder' must be a name"),
+        (ensemble_of([{"folder": "C:\\x"}]), "folder' must be a name"),
+        (ensemble_of([{"folder": "a/b"}]), "folder' must be a name"),
+        (ensemble_of(["a"]), r"'members\[0\]' must be a table"),
         (ensemble_of(5), "'members' must be a list"),
     ],
 )
@@ -166,4 +167,15 @@ def test_swapped_class_names_are_refused(server: Loopback, files: dict[str, byte
     card = json.loads(files["config.json"])
     for field in ("classes", "label_names"):
         contradicting = {**files, "config.json": json.dumps({**card, field: swapped}).encode()}
-        assert not refused(server, contradicting, WeightsError, "'label_names' must say for timm")
+        assert not refused(server, contradicting, WeightsError, "'label_names', which timm reads")
+
+
+@pytest.mark.parametrize("header", ["ETag", "X-Repo-Commit"])
+@pytest.mark.parametrize("value", ["../../../x", "x", "0" * 39, "Z" * 64])
+def test_a_hash_that_is_a_path_leads_nowhere(
+    server: Loopback, files: dict[str, bytes], header: str, value: str, tmp_path: Path
+) -> None:
+    server.headers = {header: value}
+    refused(server, files, HubError, "the answer is not the Hub's, for it names no (hash|commit)")
+    assert not any(request.startswith("GET") for request in server.requests)
+    assert list(tmp_path.iterdir()) == []

@@ -34,7 +34,7 @@ def ready(server: Loopback, files: dict[str, bytes], waits: list[float]) -> Loop
 @pytest.fixture
 def impatient(server: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "SECONDS", 0.15)
-    monkeypatch.setattr(client, "_UPLOAD_SECONDS", 0.15)
+    monkeypatch.setattr(client, "UPLOAD_SECONDS", 0.15)
     monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.15)
 
 
@@ -61,7 +61,7 @@ def nothing_is_broken(ready: Loopback, files: dict[str, bytes]) -> None:
     ("status", "pattern"),
     [
         (401, "does not know your token|no such repository, or it is private"),
-        (403, "may not read it"),
+        (403, "has no right to do that"),
         (404, "answers 404|no such"),
         (429, "too many requests"),
         (500, "has a fault \\(500\\)"),
@@ -91,18 +91,6 @@ def nothing_but_the_right(files: dict[str, bytes]) -> None:
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == files
 
 
-def test_a_server_that_asks_for_patience_gets_it(
-    ready: Loopback, files: dict[str, bytes], waits: list[float]
-) -> None:
-    ready.fail("status", CONFIG, status=429, times=1, headers={"Retry-After": "17"})
-    nothing_but_the_right(files)
-    assert 17 in waits
-    ready.heal()
-    ready.fail("status", CONFIG, status=429, headers={"Retry-After": "3600"})
-    refused(HubError, "too many requests", f"{REPOSITORY}@next")
-    assert 3600 not in waits
-
-
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("where", [CONFIG, LARGE])
 def test_a_silent_server_is_not_waited_for(ready: Loopback, files: dict[str, bytes], where: str) -> None:
@@ -123,9 +111,7 @@ def test_a_silent_server_ends_a_push(server: Loopback, weights: Path) -> None:
     load_weights(find_weights(push_weights(weights, REPOSITORY)))
 
 
-@pytest.mark.parametrize(
-    ("status", "pattern"), [(401, "token"), (403, "may not write"), (500, "has a fault")]
-)
+@pytest.mark.parametrize(("status", "pattern"), [(401, "token"), (403, "has no right"), (500, "has a fault")])
 @pytest.mark.parametrize("where", ["repos/create", "preupload", "PUT", "commit"])
 @pytest.mark.usefixtures("waits", "without_xet")
 def test_a_refused_push_is_told(
@@ -185,7 +171,7 @@ def test_a_byte_that_is_flipped_once_is_set_right(
 
 
 def test_a_cache_that_rots_is_mended(ready: Loopback, files: dict[str, bytes]) -> None:
-    for name in files:
+    for name in ("config.json", "model.safetensors"):  # nothing depends on the page
         path = find_weights(REPOSITORY) / name
         data = bytearray(path.read_bytes())
         data[len(data) // 2] ^= 1
@@ -339,7 +325,7 @@ def test_a_repository_that_is_gone_is_not_taken_from_the_cache(ready: Loopback) 
     ("source", "pattern"),
     [
         ("team/other", "no such repository"),
-        (f"{REPOSITORY}@nothing", "no revision 'nothing'"),
+        (f"{REPOSITORY}@nothing", "no such revision"),
         (f"{REPOSITORY}@../../x", "not the name of a revision"),
         ("team/../x", "there is no folder"),
         ("a/b/c", "there is no folder"),
@@ -354,7 +340,9 @@ def test_a_mistyped_folder_is_not_looked_for_on_the_hub(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs" / "model").mkdir(parents=True)
-    with pytest.raises(WeightsError, match=r"no folder 'runs/modle'\. Did you mean 'runs/model'\?.*@main"):
+    with pytest.raises(
+        WeightsError, match=r"'runs/modle' is not here: .*\. Did you mean 'runs/model'\?.*@main"
+    ):
         find_weights("runs/modle")
     for source in ("modle", "./modle", str(tmp_path / "modle"), "runs/model/x"):
         with pytest.raises(WeightsError, match="there is no folder"):
@@ -385,7 +373,7 @@ def test_a_mirror_stands_in_for_the_hub(
     assert find_weights("team/model@v2") == mirror / "model@v2"
     assert find_weights("any/model@v2") == mirror / "model@v2"
     assert ready.requests == []
-    refused(HubError, "no revision 'v3'", f"{REPOSITORY}@v3")  # another state is not taken for it
+    refused(HubError, "no such revision", f"{REPOSITORY}@v3")  # another state is not taken for it
     monkeypatch.setenv("ACTIVITYNET_WEIGHTS", str(mirror / "none"))
     refused(HubError, "ACTIVITYNET_WEIGHTS is .* not a folder")
 

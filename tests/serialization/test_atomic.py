@@ -4,6 +4,7 @@ import errno
 import itertools
 import json
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -206,3 +207,16 @@ def test_a_name_that_is_too_long_is_named(tmp_path: Path) -> None:
         with pytest.raises(StorageError, match="File name too long"):
             write(tmp_path / ("x" * 300), "new")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
+@pytest.mark.parametrize("mask", [0o077, 0o022, 0o002])
+def test_a_folder_gets_the_rights_that_the_umask_leaves(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        with atomic.replaced_folder(tmp_path / "folder") as new:
+            atomic.write_text(new / "file", "text")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "folder").stat().st_mode) == 0o777 & ~mask
+    assert stat.S_IMODE((tmp_path / "folder" / "file").stat().st_mode) == 0o666 & ~mask

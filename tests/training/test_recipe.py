@@ -7,6 +7,7 @@ import pytest
 
 from activitynet.errors import TrainingError
 from activitynet.training import Recipe, list_recipes, load_recipe
+from activitynet.training.recipe import Loss, Optimizer
 
 DEFAULT = Recipe()
 
@@ -53,8 +54,11 @@ def test_unknown_field_suggests_the_nearest() -> None:
         ({"loss": {"smoothing": 1.0}}, "smoothing"),
         ({"loss": {"smoothing": float("nan")}}, "smoothing"),
         ({"augment": {"scale": [0.1]}}, "augment"),
-        ({"checkpoint": {"epochs": [3, 0]}}, "counts epochs from 1"),
-        ({"checkpoint": {"epochs": 3}}, "has to be a list"),
+        (
+            {"checkpoint": {"epochs": [3, 0]}},
+            r"checkpoint\.epochs\[1\]' must be a whole number of at least 1",
+        ),
+        ({"checkpoint": {"epochs": 3}}, "must be a list"),
         ({"freeze_blocks": [1]}, "freeze_blocks"),
         ({"distill": {"teachers": "a"}}, "teachers"),
         ({"average": {"anchor": 1.0}}, "anchor"),
@@ -63,6 +67,13 @@ def test_unknown_field_suggests_the_nearest() -> None:
 def test_bad_values_are_refused_by_name(values: dict[str, object], message: str) -> None:
     with pytest.raises(TrainingError, match=message):
         Recipe.from_dict(values)
+
+
+def test_a_part_made_in_python_is_held_to_the_same_ranges() -> None:
+    with pytest.raises(TrainingError, match=r"^Optimizer: field 'lr' must be a number from 1e-12 to 1000"):
+        Optimizer(lr=-1)
+    with pytest.raises(TrainingError, match=r"^Loss: field 'name' must be one of .*Did you mean 'focal'"):
+        Loss(name="focl")  # type: ignore[arg-type]
 
 
 def test_whole_numbers_serve_as_floats() -> None:

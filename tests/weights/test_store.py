@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -17,10 +18,21 @@ from hypothesis import strategies as st
 from torch import nn
 
 import activitynet
+from activitynet import Classifier
 from activitynet.data.preprocess import Preprocess
 from activitynet.errors import StorageError, WeightsError
 from activitynet.serialization.tensors import save_tensors
-from activitynet.weights import Card, load_weights, read_card, save_weights
+from activitynet.weights import (
+    Card,
+    EnsembleCard,
+    Member,
+    is_ensemble,
+    load_members,
+    load_weights,
+    read_card,
+    save_ensemble,
+    save_weights,
+)
 from activitynet.zoo import create_model, list_models
 
 CLASSES = ("walking", "inactivity quiet/light", "бег")
@@ -345,3 +357,56 @@ def test_where_nothing_can_be_written_the_old_stays_whole(saved: Path) -> None:
     assert sorted(path.name for path in saved.parent.iterdir()) == ["locked", "model"]
     assert list(locked.iterdir()) == []
     load_weights(saved)
+
+
+def test_a_class_of_any_name_makes_no_ensemble(tmp_path: Path) -> None:
+    model, card = made()
+    card = dataclasses.replace(card, classes=('"ensemble_version"', "ensemble_version", "c"))
+    save_weights(tmp_path / "model", model, card)
+    assert not is_ensemble(tmp_path / "model")
+    assert load_weights(tmp_path / "model")[1].classes == card.classes
+
+
+def test_each_kind_of_folder_names_what_loads_it(saved: Path, tmp_path: Path) -> None:
+    model, card = made()
+    members = EnsembleCard(members=(Member(folder="a", weight=1, sha256=""),), classes=CLASSES)
+    save_ensemble(tmp_path / "both", [(model, card)], members)
+    for load in (load_weights, Classifier.load):
+        with pytest.raises(
+            WeightsError, match=r"is an ensemble, not one model: use load_ensemble or Ensemble"
+        ):
+            load(tmp_path / "both")
+    with pytest.raises(WeightsError, match=r"is one model, not an ensemble: use Classifier\.load"):
+        load_members(saved)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pipes in its folders")
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_what_is_no_regular_file_is_refused_at_once(saved: Path, name: str) -> None:
+    (saved / name).unlink()
+    os.mkfifo(saved / name)
+    with pytest.raises(WeightsError, match=f"{name}': it is not a regular file"):
+        load_weights(saved)
+    (saved / name).unlink()
+    (saved / name).symlink_to("/dev/zero")
+    with pytest.raises(WeightsError, match=f"{name}': it is not a regular file"):
+        load_weights(saved)
+    (saved / name).unlink()
+    (saved / name).mkdir()
+    with pytest.raises(WeightsError, match=f"{name}': it is a folder"):
+        load_weights(saved)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"classes": None, "num_classes": 10**9}, "does not hold a test_resnet_se with 1000000000 classes"),
+        ({"model_args": {"in_chans": 10**9}}, "none may be above 65536"),
+    ],
+)
+def test_a_warm_start_allocates_no_more_than_its_tensors(
+    saved: Path, fields: dict[str, Any], message: str
+) -> None:
+    edit_card(saved, **fields)
+    with pytest.raises(WeightsError, match=message):
+        create_model("test_resnet_se", num_classes=3, init_from=saved)

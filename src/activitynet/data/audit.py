@@ -19,7 +19,7 @@ from activitynet.data.scan import ScannedPhoto, scan_photos
 from activitynet.data.splits import can_be_folded, folds
 from activitynet.errors import ImageError
 from activitynet.pages import thumbnail, write_page
-from activitynet.serialization.records import fields_to_json
+from activitynet.serialization.records import to_plain
 
 Kind = Literal[
     "unreadable",
@@ -123,11 +123,7 @@ class Audit:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the audit as plain JSON values."""
-        findings = []
-        for finding in self.findings:
-            photos = [fields_to_json(photo) for photo in finding.photos]
-            findings.append({**fields_to_json(finding), "photos": photos})
-        return {"photos": self.photos, "findings": findings}
+        return to_plain(self)
 
 
 def audit(data: PhotoData, *, workers: int = 4) -> Audit:

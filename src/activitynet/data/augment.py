@@ -7,10 +7,11 @@ import math
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol, get_args
+from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
+from msgspec import Meta
 from numpy.typing import NDArray
 from PIL import Image
 from torch.utils.data import default_collate
@@ -19,13 +20,7 @@ from torchvision.transforms.v2.functional import resize
 
 from activitynet.data.preprocess import Preprocess
 from activitynet.errors import DataError
-from activitynet.serialization.records import (
-    are_numbers,
-    check_choice,
-    fields_from_json,
-    fields_to_json,
-    is_number,
-)
+from activitynet.serialization.records import check_record, read_record, to_plain
 
 _TRIES = 10  # as in torchvision: then the largest centred crop of a shape within bounds
 
@@ -129,7 +124,8 @@ def draw_crop(
 
 Policy = Literal["none", "trivial", "rand", "augmix"]
 
-_LIMITS = {"flip": 1, "color": 1, "hue": 0.5, "rotation": 180, "noise": 1, "erasing": 1}
+_Share = Annotated[float, Meta(ge=0, le=1)]
+_Positive = Annotated[float, Meta(gt=0)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,32 +160,24 @@ class Augment:
         DataError: A value outside its range.
     """
 
-    scale: tuple[float, float] = (0.35, 1.0)
-    ratio: tuple[float, float] = (0.75, 1.333)
-    flip: float = 0.5
-    color: float = 0.2
-    hue: float = 0.0
-    rotation: float = 0.0
+    scale: tuple[_Positive, _Share] = (0.35, 1.0)
+    ratio: tuple[_Positive, _Positive] = (0.75, 1.333)
+    flip: _Share = 0.5
+    color: _Share = 0.2
+    hue: Annotated[float, Meta(ge=0, le=0.5)] = 0.0
+    rotation: Annotated[float, Meta(ge=0, le=180)] = 0.0
     policy: Policy = "none"
-    operations: int = 2
-    magnitude: int = 9
-    noise: float = 0.0
-    erasing: float = 0.0
+    operations: Annotated[int, Meta(ge=1)] = 2
+    magnitude: Annotated[int, Meta(ge=0, le=30)] = 9
+    noise: _Share = 0.0
+    erasing: _Share = 0.0
 
     def __post_init__(self) -> None:
-        if not (are_numbers(self.scale, 2) and 0 < self.scale[0] <= self.scale[1] <= 1):
-            raise DataError(f"scale must be two rising numbers in (0, 1], got {self.scale!r}.")
-        if not (are_numbers(self.ratio, 2) and 0 < self.ratio[0] <= self.ratio[1]):
-            raise DataError(f"ratio must be two rising numbers greater than 0, got {self.ratio!r}.")
-        for name, limit in _LIMITS.items():
-            value = getattr(self, name)
-            if not (is_number(value) and 0 <= value <= limit):
-                raise DataError(f"{name} must lie from 0 to {limit}, got {value!r}.")
-        if type(self.operations) is not int or self.operations < 1:
-            raise DataError(f"operations must be a whole number from 1, got {self.operations!r}.")
-        if type(self.magnitude) is not int or not 0 <= self.magnitude <= 30:
-            raise DataError(f"magnitude must be a whole number from 0 to 30, got {self.magnitude!r}.")
-        check_choice("policy", self.policy, get_args(Policy))
+        check_record(self, DataError)
+        for name in ("scale", "ratio"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise DataError(f"Augment: field {name!r} must be two rising numbers, got {[low, high]}.")
 
     def draw_crop(self, size: tuple[int, int], *, squash: bool) -> Crop:
         """Draw a crop of a photo.
@@ -223,7 +211,7 @@ class Augment:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain JSON values."""
-        return fields_to_json(self)
+        return to_plain(self)
 
     @classmethod
     def from_dict(cls, value: object) -> Augment:
@@ -232,7 +220,7 @@ class Augment:
         Raises:
             DataError: A field is unknown, missing or outside its range.
         """
-        return cls(**fields_from_json(cls, value))
+        return read_record(value, cls, what="Augment", error=DataError, complete=True)
 
 
 _GREY = (0.2989, 0.587, 0.114)  # ITU-R BT.601, rounded as in torchvision

@@ -39,7 +39,8 @@ _SUPERSAMPLE = 2
 # Lengths of the body's parts as shares of the standing height; the last two are half widths from the front.
 _TRUNK, _NECK, _HEAD, _UPPER_ARM, _FOREARM, _LEG = 0.28, 0.035, 0.088, 0.165, 0.15, 0.235
 _SHOULDER, _HIP = 0.075, 0.042
-_BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
+_BLACK: Colour = (0, 0, 0)
+_WHITE: Colour = (255, 255, 255)
 
 
 def draw_sample_data(

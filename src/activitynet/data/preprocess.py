@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Annotated, Any, Literal, TypeAlias
 
 import torch
 import torchvision.transforms.v2.functional as F
+from msgspec import Meta
 from PIL import Image
 from torch import nn
 from torchvision.transforms import InterpolationMode
 
 from activitynet.errors import DataError
-from activitynet.serialization.records import (
-    are_numbers,
-    check_choice,
-    fields_from_json,
-    fields_to_json,
-    is_number,
-)
+from activitynet.serialization.records import check_record, read_record, to_plain
 
 Resize = Literal["crop", "squash", "pad"]
 Interpolation = Literal["bicubic", "bilinear"]
 
 MAX_SIZE = 4096
 """Longest side, in pixels, that a model's input may have."""
+
+_Side = Annotated[int, Meta(ge=1, le=MAX_SIZE)]
+_Positive = Annotated[float, Meta(gt=0)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,30 +45,16 @@ class Preprocess:
         DataError: A value outside its range.
     """
 
-    size: tuple[int, int] = (224, 224)
+    size: tuple[_Side, _Side] = (224, 224)
     resize: Resize = "crop"
-    crop_pct: float = 0.875
+    crop_pct: Annotated[float, Meta(gt=0, le=1)] = 0.875
     interpolation: Interpolation = "bicubic"
     antialias: bool = True
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    std: tuple[_Positive, _Positive, _Positive] = (0.229, 0.224, 0.225)
 
     def __post_init__(self) -> None:
-        size = self.size
-        if not (
-            are_numbers(size, 2) and all(isinstance(side, int) and 1 <= side <= MAX_SIZE for side in size)
-        ):
-            raise DataError(f"size must be two whole numbers from 1 to {MAX_SIZE}, got {size!r}.")
-        check_choice("resize", self.resize, get_args(Resize))
-        check_choice("interpolation", self.interpolation, get_args(Interpolation))
-        if not (is_number(self.crop_pct) and 0 < self.crop_pct <= 1):
-            raise DataError(f"crop_pct must lie in (0, 1], got {self.crop_pct!r}.")
-        if not isinstance(self.antialias, bool):
-            raise DataError(f"antialias must be true or false, got {self.antialias!r}.")
-        if not are_numbers(self.mean, 3):
-            raise DataError(f"mean must be three numbers, got {self.mean!r}.")
-        if not are_numbers(self.std, 3) or min(self.std) <= 0:
-            raise DataError(f"std must be three numbers greater than 0, got {self.std!r}.")
+        check_record(self, DataError)
 
     def __call__(self, image: Image.Image) -> torch.Tensor:
         """Turn a PIL image of mode RGB into a float32 tensor of shape (3, height, width)."""
@@ -126,7 +110,7 @@ class Preprocess:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain JSON values."""
-        return fields_to_json(self)
+        return to_plain(self)
 
     @classmethod
     def from_dict(cls, value: object) -> Preprocess:
@@ -135,7 +119,7 @@ class Preprocess:
         Raises:
             DataError: A field is unknown, missing or outside its range.
         """
-        return cls(**fields_from_json(cls, value))
+        return read_record(value, cls, what="Preprocess", error=DataError, complete=True)
 
     @classmethod
     def from_model(

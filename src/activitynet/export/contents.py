@@ -15,10 +15,10 @@ from pathlib import Path
 from types import ModuleType
 
 from activitynet.data.preprocess import Preprocess, Views
-from activitynet.errors import DataError, ModelError, WeightsError, clipped
+from activitynet.errors import ModelError, WeightsError
 from activitynet.serialization import records
 from activitynet.weights import Card, EnsembleCard
-from activitynet.weights.card import MAX_MEMBERS, is_ensemble_card
+from activitynet.weights.card import MAX_MEMBERS, read_any_card
 
 #: Extra of this package that brings each of them.
 _EXTRAS = {"onnx": "export", "onnxscript": "export", "onnxruntime": "export", "openvino": "openvino"}
@@ -101,20 +101,15 @@ class Contents:
         text = read(CARD_KEY)
         if text is None:
             raise WeightsError(f"{str(path)!r} has no card: it was not exported by activitynet.")
-        try:
-            if not is_ensemble_card(text):
-                card = Card.from_json(text)
-                return cls(card, Views((card.preprocess,)))
-            return cls(EnsembleCard.from_json(text), _views(read(VIEWS_KEY)))
-        except WeightsError as error:
-            raise WeightsError(f"{str(path)!r}: {error}") from error
+        card = read_any_card(text, what=f"the card in {str(path)!r}")
+        if isinstance(card, Card):
+            return cls(card, Views((card.preprocess,)))
+        return cls(card, _views(read(VIEWS_KEY), path))
 
 
-def _views(text: str | None) -> Views:
-    try:
-        values = records.parse(text or "")
-        if not isinstance(values, list) or not 1 <= len(values) <= MAX_MEMBERS:
-            raise DataError(f"there must be a list of 1 to {MAX_MEMBERS}.")
-        return Views(tuple(Preprocess.from_dict(value) for value in values))
-    except (ValueError, DataError) as error:
-        raise WeightsError(f"{VIEWS_KEY!r} is not valid: {clipped(error)}") from error
+def _views(text: str | None, path: Path) -> Views:
+    what = f"{VIEWS_KEY!r} in {str(path)!r}"
+    values = records.parse_json(text or "", what=what)
+    if not isinstance(values, list) or not 1 <= len(values) <= MAX_MEMBERS:
+        raise WeightsError(f"{what} must be a list of 1 to {MAX_MEMBERS}.")
+    return Views(tuple(records.read_record(value, Preprocess, what=what, complete=True) for value in values))

@@ -1,7 +1,7 @@
-"""Files of weights by name: from the Hub through its own client, from a mirror folder, or from the cache."""
+"""Weights on the Hub: names, files fetched through its own client and cached, and released weights."""
 
 from activitynet.hub.client import cache_folder, fetch, is_cached, resolve
-from activitynet.hub.faults import Reference, in_mirror
+from activitynet.hub.reference import Reference, local_folder
 from activitynet.hub.releases import Release, fetch_release, find_release, list_releases
 
 __all__ = [
@@ -11,8 +11,8 @@ __all__ = [
     "fetch",
     "fetch_release",
     "find_release",
-    "in_mirror",
     "is_cached",
     "list_releases",
+    "local_folder",
     "resolve",
 ]

@@ -1,71 +1,85 @@
-"""A timeout for every call of the Hub's client."""
+"""Files of the Hub through its own client: bounded in time and size, checked, cached, with clear errors.
+
+Files are fetched one by one, by name. The client's ``snapshot_download`` would first list the whole
+repository, without a bound, and puts whatever commit and hash a server names into its paths.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import logging
-import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import huggingface_hub
-from huggingface_hub.errors import HfHubHTTPError
-from huggingface_hub.utils import _http, get_session
+from huggingface_hub import constants
+from huggingface_hub.errors import (
+    FileMetadataError,
+    GatedRepoError,
+    HfHubHTTPError,
+    HTTPError,
+    OfflineModeIsEnabled,
+    RemoteEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 
-from activitynet.errors import HubError, StorageError, WeightsError
-from activitynet.hub.faults import HubRefusalError, Reference, is_outage, is_silence, reported, waiting_time
+from activitynet.errors import ActivityNetError, HubError, StorageError, WeightsError, clipped
+from activitynet.hub.reference import VARIABLE, Reference, is_commit
 
 SECONDS = 10.0
-"""Seconds that the Hub may be silent while it is asked something."""
+"""Seconds that the Hub may be silent when asked about a file."""
 
-_UPLOAD_SECONDS = 60.0  # a commit of many files takes the server a while
+UPLOAD_SECONDS = 60.0
+"""Seconds that it may be silent otherwise: a commit of many files takes a while."""
 
-
-def bound_every_call() -> None:
-    """Give the Hub's client a timeout for those of its requests that have none.
-
-    It passes one when it downloads. Making a repository, uploading and committing have none, and would wait
-    for ever for a server that is silent. What the client or a user's own
-    factory sets stays as it is.
-    """
-    if _fill_in in get_session().event_hooks["request"]:
-        return
-    # What makes its clients is asked for by a private name, for a client is made anew after some faults.
-    make = _http._GLOBAL_CLIENT_FACTORY
-
-    def bounded() -> Any:
-        client = make()
-        hooks = client.event_hooks
-        client.event_hooks = {**hooks, "request": [*hooks["request"], _fill_in]}
-        return client
-
-    huggingface_hub.set_client_factory(bounded)
-
-
-def _fill_in(request: Any) -> None:
-    timeout = request.extensions.get("timeout", {})
-    for kind in ("connect", "read", "write", "pool"):
-        if timeout.get(kind) is None:
-            timeout[kind] = _UPLOAD_SECONDS
-    request.extensions["timeout"] = timeout
-
-
+_TRIES = 3  # to download a file
+_BUSY = frozenset({408, 429, 500, 502, 503, 504})
+_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS})
+_LOG_IN = "log in with `hf auth login`, or set HF_TOKEN"
+_REASONS: dict[type[BaseException], tuple[str, str]] = {
+    GatedRepoError: ("its owners ask you to accept terms first", f"Do so on its page, then {_LOG_IN}."),
+    RevisionNotFoundError: ("the repository has no such revision", "Check the part behind the @."),
+    RemoteEntryNotFoundError: (
+        "the repository has no such file",
+        "Only safetensors are read, never pickled weights.",
+    ),
+    RepositoryNotFoundError: (
+        "the Hub has no such repository, or it is private",
+        f"Check the name; for a private one {_LOG_IN}.",
+    ),
+    FileMetadataError: ("the answer is not the Hub's", "Check HF_ENDPOINT, and proxies or login pages."),
+}
+_STATUSES = {
+    401: ("the Hub does not know your token", f"To change it, {_LOG_IN}."),
+    403: ("your token has no right to do that (403)", f"With one that has, {_LOG_IN}."),
+    429: ("the Hub has had too many requests from you (429)", "Wait some minutes, or log in."),
+}
 _log = logging.getLogger(__name__)
 
-_TRIES = 3  # of a request that the server was too busy for, or whose connection was reset
-_LONGEST_WAIT = 60.0  # seconds that a server may ask for before the user is told instead
-_CHUNK = 2**20
-_SHA1_DIGITS, _SHA256_DIGITS = 40, 64
+
+class HubRefusalError(HubError):
+    """The Hub did not give what was asked for.
+
+    Attributes:
+        is_outage: Whether it may do so later: it cannot be reached now, or is too busy.
+        is_busy: Whether it answered that it is too busy.
+    """
+
+    is_outage = False
+    is_busy = False
 
 
 def resolve(reference: Reference, filename: str, *, most: int) -> Reference:
-    """Find out which commit a branch or tag is at: from the Hub or, where that is out of reach, the cache.
+    """Find the commit of a branch or tag: on the Hub or, if that cannot be reached, in the cache.
 
     Args:
-        reference: The repository. One that names a commit already comes back with no request.
-        filename: A small file of the repository, which the cache then has.
-        most: Most bytes that it may have.
+        reference: The repository. One at a commit comes back without a request.
+        filename: A small file of it, which is in the cache afterwards.
+        most: Most bytes that the file may have.
 
     Raises:
         HubError: The Hub has no such repository, revision or file, refuses, or cannot be reached while
@@ -76,74 +90,40 @@ def resolve(reference: Reference, filename: str, *, most: int) -> Reference:
     if reference.is_pinned:
         return reference
     try:
-        _check_size(reference, filename, _head(reference, filename).size, 0, most)
-        path = _download(reference, filename)  # of the branch, so that the cache notes where that is at
+        path = _download(reference, filename, least=0, most=most, sha256=None)
     except HubRefusalError as refusal:
         cached = _cached(reference, filename) if refusal.is_outage else None
         if cached is None:
             raise
-        pinned = reference.at(_commit_of(cached, filename))
-        _log.warning("%s comes from the cache, as it last was (%s)", reference, refusal.reason)
-        return pinned
-    return reference.at(_commit_of(path, filename))
+        _log.warning("the Hub is out of reach: %s comes from the cache, as it last was", reference)
+        path = cached
+    return reference.at(path.parents[filename.count("/")].name)  # a snapshot's folder is called by its commit
 
 
 def fetch(
     reference: Reference, filename: str, *, least: int = 0, most: int, sha256: str | None = None
 ) -> Path:
-    """Return a file of a commit: from the cache with no request, or downloaded into it.
+    """Return a file of a commit: from the cache without a request, or downloaded into it.
 
     Args:
-        reference: The repository, at a commit (see `resolve`); at a tag, where ``sha256`` is known.
+        reference: The repository at a commit (see `resolve`), or at a tag if ``sha256`` is known.
         filename: Its path in the repository.
         least: Fewest bytes that it may have.
         most: Most bytes that it may have; the size is asked for before the download.
-        sha256: What its SHA-256 has to be; `None` takes what the Hub says of it.
+        sha256: Its SHA-256, if that is known.
 
     Returns:
-        The file in the cache, verified.
+        The file in the cache.
 
     Raises:
         HubError: The Hub lacks the file, refuses, cannot be reached, or sends other bytes than it names.
         WeightsError: The repository's file is not of that size or hash.
         StorageError: The cache cannot be written.
     """
-    if (cached := _cached(reference, filename)) is not None:
-        fault = fault_of(cached, sha256)
-        if fault is None:
-            _check_size(reference, filename, cached.stat().st_size, least, most)
-            return cached
-        _settle(reference, filename, cached, sha256)
-    _check_size(reference, filename, _head(reference, filename).size, least, most)
-    for _ in range(2):  # bytes may be spoilt on the way: once more, then the user is told
-        path = _download(reference, filename)
-        fault = fault_of(path, sha256)
-        if fault is None:
-            _check_size(reference, filename, path.stat().st_size, least, most)
-            return path
-        _settle(reference, filename, path, sha256)
-    raise HubError(
-        f"cannot get {filename!r} of {str(reference)!r}: what arrives is not the file that the server names "
-        f"({fault}). Try again, or over another network."
-    )
-
-
-def fault_of(path: Path, sha256: str | None = None) -> str | None:
-    """Say what is wrong with a file, `None` where nothing is.
-
-    Args:
-        path: The file.
-        sha256: What its SHA-256 has to be; `None` takes the hash that the cache names it by, if any.
-    """
-    expected = sha256 or _etag(path)
-    if expected is None or (found := _digest(path, len(expected))) == expected:
-        return None
-    return f"its hash is {found[:12]}…, expected {expected[:12]}…"
-
-
-def cache_folder() -> Path:
-    """Return where the Hub's client keeps what it downloads."""
-    return Path(huggingface_hub.constants.HF_HUB_CACHE)
+    cached = _cached(reference, filename)
+    if cached is not None and (sha256 is None or file_hash(cached, sha256) == sha256):
+        return cached
+    return _download(reference, filename, least=least, most=most, sha256=sha256)
 
 
 def is_cached(reference: Reference, filename: str) -> bool:
@@ -151,38 +131,28 @@ def is_cached(reference: Reference, filename: str) -> bool:
     return _cached(reference, filename) is not None
 
 
-def _head(reference: Reference, filename: str) -> huggingface_hub.HfFileMetadata:
-    """Ask for a file's size, hash and commit; patiently where the server is busy."""
-    bound_every_call()
-    url = huggingface_hub.hf_hub_url(reference.repository, filename, revision=reference.revision)
-    for attempt in range(_TRIES):
-        with reported(reference, filename):
-            try:
-                return huggingface_hub.get_hf_file_metadata(url, timeout=SECONDS)
-            except HfHubHTTPError as error:
-                wait = waiting_time(error.response, attempt)
-                if wait is None or wait > _LONGEST_WAIT or attempt == _TRIES - 1:
-                    raise
-        _log.info("the Hub is busy; asking again in %.0f s", wait)
-        time.sleep(wait)
-    raise AssertionError("the last attempt returns or raises")
+def cache_folder() -> Path:
+    """Return the folder of the Hub client's cache."""
+    return Path(constants.HF_HUB_CACHE)
 
 
-def _download(reference: Reference, filename: str) -> Path:
-    bound_every_call()
-    for attempt in range(_TRIES):
-        with reported(reference, filename):
-            try:
-                return Path(
-                    huggingface_hub.hf_hub_download(
-                        reference.repository, filename, revision=reference.revision, etag_timeout=SECONDS
-                    )
-                )
-            except Exception as error:
-                if attempt == _TRIES - 1 or is_silence(error) or not is_outage(error):
-                    raise
-        time.sleep(2**attempt)
-    raise AssertionError("the last attempt returns or raises")
+def file_hash(path: Path, like: str) -> str:
+    """Return a file's SHA-256 or, if ``like`` has 40 digits, the SHA-1 that git gives it."""
+    sha256 = len(like) == 64
+    digest = hashlib.sha256() if sha256 else hashlib.sha1(usedforsecurity=False)
+    if not sha256:
+        digest.update(b"blob %d\0" % path.stat().st_size)
+    with path.open("rb") as file:
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def limit_silence() -> None:
+    """Give requests for which the Hub's client sets no timeout one: otherwise they wait for ever."""
+    session = huggingface_hub.get_session()
+    if session.timeout.read is None:
+        session.timeout = UPLOAD_SECONDS
 
 
 def _cached(reference: Reference, filename: str) -> Path | None:
@@ -192,62 +162,134 @@ def _cached(reference: Reference, filename: str) -> Path | None:
     return Path(found) if isinstance(found, str) else None
 
 
-def _commit_of(path: Path, filename: str) -> str:
-    """Return the commit that a file of the cache is of: the name of its snapshot's folder."""
-    return path.parents[filename.count("/")].name
+def _download(reference: Reference, filename: str, *, least: int, most: int, sha256: str | None) -> Path:
+    limit_silence()
+    what = f"{filename!r} of {str(reference)!r}"
+    url = huggingface_hub.hf_hub_url(reference.repository, filename, revision=reference.revision)
+    with reported(f"get {what}", reference):
+        try:
+            found = huggingface_hub.get_hf_file_metadata(url, timeout=SECONDS)
+        except HfHubHTTPError as error:
+            if error.response.status_code not in _BUSY:
+                raise
+            found = huggingface_hub.get_hf_file_metadata(url, timeout=SECONDS, retry_on_errors=True)
+    etag, commit = found.etag or "", found.commit_hash or ""
+    # The client makes paths of both, and would leave its cache for a server that means harm.
+    if not (is_commit(etag) or (len(etag) == 64 and set(etag) <= set("0123456789abcdef"))):
+        raise HubError(
+            f"cannot get {what}: the answer is not the Hub's, for it names no hash ({clipped(etag, 60)!r}). "
+            "Check HF_ENDPOINT."
+        )
+    if not is_commit(commit):
+        raise HubError(
+            f"cannot get {what}: the answer is not the Hub's, for it names no commit. Check HF_ENDPOINT."
+        )
+    _check_size(what, found.size, least, most)
+    expected = sha256 or etag
+    for attempt in range(_TRIES):  # the cache or the network may have damaged it
+        try:
+            with reported(f"get {what}", reference):
+                path = Path(
+                    huggingface_hub.hf_hub_download(
+                        reference.repository,
+                        filename,
+                        revision=reference.revision,
+                        etag_timeout=SECONDS,
+                        force_download=attempt > 0,
+                    )
+                )
+        except HubRefusalError as refusal:
+            if not refusal.is_busy or attempt == _TRIES - 1:
+                raise
+            time.sleep(2**attempt)
+            continue
+        if file_hash(path, expected) == expected:
+            _check_size(what, path.stat().st_size, least, most)
+            return path
+    if sha256 is not None and file_hash(path, etag) == etag:
+        raise WeightsError(
+            f"{what} is not the file that its card, or the index of releases, names: its SHA-256 is not "
+            f"{sha256[:12]}…. It is not used."
+        )
+    with contextlib.suppress(OSError):
+        path.resolve().unlink()
+        path.unlink(missing_ok=True)
+    raise HubError(
+        f"cannot get {what}: what arrives is not the file that the server names. Try again, or over another "
+        "network."
+    )
 
 
-def _check_size(reference: Reference, filename: str, size: int | None, least: int, most: int) -> None:
-    # A server that does not tell the size is the user's own choice; then the file itself is measured.
+def _check_size(what: str, size: int | None, least: int, most: int) -> None:
     if size is not None and not least <= size <= most:
         bounds = f"at most {most:,}" if size > most else f"at least {least:,}"
         raise WeightsError(
-            f"{filename!r} of {str(reference)!r} has {size:,} bytes, where {bounds} fit what its card "
-            "describes. It is not used."
+            f"{what} has {size:,} bytes, where {bounds} fit what its card describes. It is not used."
         )
 
 
-def _settle(reference: Reference, filename: str, path: Path, sha256: str | None) -> None:
-    """Decide whose fault a wrong hash is: the cache's file is removed, the repository's is refused."""
-    etag = _etag(path)
-    if sha256 is not None and etag is not None and _digest(path, len(etag)) == etag:
-        raise WeightsError(
-            f"{filename!r} of {str(reference)!r} is not the file that its card, or the index of releases, "
-            f"names: SHA-256 {_digest(path, _SHA256_DIGITS)[:12]}…, not {sha256[:12]}…. It is not used."
-        )
+@contextlib.contextmanager
+def reported(what: str, reference: Reference) -> Iterator[None]:
+    """Turn the errors of the Hub's client into one line that names the thing and the remedy.
+
+    Args:
+        what: What is done, such as ``"get 'config.json' of 'org/name@main'"``.
+        reference: The repository.
+
+    Raises:
+        HubRefusalError: The Hub has no such thing, refuses, or cannot be reached.
+        StorageError: The cache cannot be written.
+    """
     try:
-        for link in _links(path):
-            link.unlink(missing_ok=True)
-    except OSError as error:
-        raise StorageError(
-            f"{str(path)!r} in the cache is damaged, and cannot be removed: {error.strerror}. Remove it."
-        ) from error
+        yield
+    except ActivityNetError:
+        raise
+    except Exception as error:  # the client's, its HTTP library's and its transport's own errors
+        raise _explained(error, what, reference) from error
 
 
-def _links(path: Path) -> list[Path]:
-    """Return a file of the cache and what it links to, step by step."""
-    links = [path]
-    while links[-1].is_symlink():
-        links.append(links[-1].parent / os.readlink(links[-1]))  # noqa: PTH115 - one step, not all of them
-    return links
-
-
-def _etag(path: Path) -> str | None:
-    """Return the hash that the Hub named a file of the cache by: what its first link is called."""
-    if not path.is_symlink():
-        return None
-    name = Path(os.readlink(path)).name  # noqa: PTH115 - as in _links
-    is_hash = len(name) in (_SHA1_DIGITS, _SHA256_DIGITS) and set(name) <= set("0123456789abcdef")
-    return name if is_hash else None
-
-
-def _digest(path: Path, digits: int) -> str:
-    """Return a file's SHA-256 (64 digits), or the SHA-1 that git gives it (40 digits)."""
-    if digits == _SHA256_DIGITS:
-        digest = hashlib.sha256()
-    else:
-        digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+def _explained(error: Exception, what: str, reference: Reference) -> ActivityNetError:
+    chain: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and link not in chain:
+        chain.append(link)
+        link = link.__cause__ or link.__context__
+    disk = next((link for link in chain if isinstance(link, OSError) and link.errno in _DISK), None)
+    if disk is not None and not any(isinstance(link, HTTPError) for link in chain):
+        place = f" ({disk.filename})" if disk.filename else ""
+        return StorageError(
+            f"cannot {what}: {disk.strerror}{place}. The cache is {constants.HF_HUB_CACHE!r}: free the disk, "
+            "or name another place with HF_HOME."
+        )
+    name = str(reference).removesuffix("@main")
+    tried = (
+        f"{VARIABLE} and the Hub's cache do not hold it either. Without a network, set {VARIABLE} to a "
+        f"folder that holds {name}/ with its files."
+    )
+    text = clipped(str(error) or type(error).__name__, 200).rstrip(".")
+    reason, advice, outage = text, "Try again.", False
+    for link in chain:
+        if isinstance(link, OfflineModeIsEnabled):
+            reason, advice, outage = "offline mode (HF_HUB_OFFLINE) is on", tried, True
+        elif known := next((known for kind, known in _REASONS.items() if isinstance(link, kind)), None):
+            reason, advice = known
+        elif isinstance(link, HfHubHTTPError):
+            status = link.response.status_code
+            outage = status in _BUSY
+            other = f"the Hub has a fault ({status})" if outage else f"the Hub answers {status}"
+            reason, advice = _STATUSES.get(status, (other, "Try again later."))
+        elif isinstance(link, HTTPError):
+            silent = any("Timeout" in type(link).__name__ for link in chain)
+            text = clipped(str(link) or type(link).__name__, 200).rstrip(".")
+            cause = "the server is silent" if silent else text
+            reason, advice, outage = f"{constants.ENDPOINT} cannot be reached ({cause})", tried, True
+        elif "xet" in f"{type(link).__module__} {link}".lower():
+            advice = "Try again; for a server that does not speak Xet, set HF_HUB_DISABLE_XET=1."
+            continue
+        else:
+            continue
+        break
+    refusal = HubRefusalError(f"cannot {what}: {reason}. {advice}")
+    refusal.is_outage = outage
+    refusal.is_busy = isinstance(link, HfHubHTTPError) and outage
+    return refusal

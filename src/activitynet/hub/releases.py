@@ -1,4 +1,4 @@
-"""The index of released weights: which there are, where they lie, and the hash of every file."""
+"""The index of released weights: what there is, where it lies, and the hash of every file."""
 
 from __future__ import annotations
 
@@ -6,41 +6,38 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from activitynet.errors import HubError, WeightsError, did_you_mean
-from activitynet.hub.client import fault_of, fetch
-from activitynet.hub.faults import Reference, in_mirror
-from activitynet.serialization import records
+from activitynet.hub.client import fetch, file_hash
+from activitynet.hub.reference import Reference, local_folder
+from activitynet.serialization.records import Sha256, check_record, read_bounded, read_record
 
 INDEX = Path(__file__).with_name("releases.json")
 """The index that comes with this version of the library."""
 
 SUFFIXES = (".safetensors", ".json", ".md")
-"""What the files of weights end with; no others are fetched."""
+"""The kinds of files that weights consist of; no others are fetched."""
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*(\.[a-z0-9][a-z0-9_]*)?")
 _FILE_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+_Text = Annotated[str, Meta(min_length=1)]
+_Name = Annotated[
+    str,
+    Meta(
+        pattern=r"\A[a-z0-9][a-z0-9_-]*(\.[a-z0-9][a-z0-9_]*)?\Z",
+        description="a name of a-z, 0-9, _, - and at most one dot",
+    ),
+]
 
 
 @dataclasses.dataclass(frozen=True)
 class ReleasedFile:
-    """A file of released weights.
+    """A file of released weights: its SHA-256 in hexadecimal, and its bytes."""
 
-    Attributes:
-        sha256: Its SHA-256 in hexadecimal.
-        size: Its bytes.
-    """
-
-    sha256: str
-    size: int
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.sha256, str) or not _SHA256.fullmatch(self.sha256):
-            raise WeightsError(f"a released file's sha256 must be 64 hexadecimal digits: {self.sha256!r}.")
-        if type(self.size) is not int or self.size < 1:
-            raise WeightsError(f"a released file's size must be a count of bytes, got {self.size!r}.")
+    sha256: Sha256
+    size: Annotated[int, Meta(ge=1)]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,50 +45,40 @@ class Release:
     """Weights that were released.
 
     Attributes:
-        name: What they are called: ``ARCHITECTURE.TAG`` for one model, a plain name for an ensemble.
-        repository: Where they lie on the Hub, as ``org/name``.
+        name: ``ARCHITECTURE.TAG`` for one model, a plain name for an ensemble.
+        repository: Where they lie on the Hub: ``org/name``.
         revision: A tag, or a commit's 40 hexadecimal digits. The files' hashes hold in any case.
         files: Path in the repository to the file's hash and size; ``config.json`` among them.
         classes: Class names, in the order of the outputs.
         metrics: Scores, with the split they were measured on.
-        license: Under which license they may be used.
+        license: The weights' license.
 
     Raises:
         WeightsError: A field of the wrong type or outside its range.
     """
 
-    name: str
+    name: _Name
     repository: str
     revision: str
     files: Mapping[str, ReleasedFile]
-    classes: tuple[str, ...]
+    classes: Annotated[tuple[_Text, ...], Meta(min_length=1)]
     metrics: Mapping[str, Any]
-    license: str
+    license: _Text
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
-            raise WeightsError(
-                f"{self.name!r} is no name for released weights; use a-z, 0-9, _, - and one dot."
-            )
-        if not (isinstance(self.repository, str) and isinstance(self.revision, str)):
-            raise WeightsError(f"released weights {self.name!r}: repository and revision must be texts.")
+        check_record(self, WeightsError)
         try:
             reference = self.reference
         except HubError as error:
-            raise WeightsError(f"released weights {self.name!r}: {error}") from error
+            raise WeightsError(f"{self.name!r}: {error}") from error
         if reference.revision == "main":
-            raise WeightsError(
-                f"released weights {self.name!r} must have a tag or a commit, not {self.revision!r}."
-            )
-        if not isinstance(self.files, dict) or "config.json" not in self.files:
-            raise WeightsError(f"released weights {self.name!r} list no config.json among their files.")
+            raise WeightsError(f"{self.name!r} must have a tag or a commit, not {self.revision!r}.")
+        if "config.json" not in self.files:
+            raise WeightsError(f"{self.name!r} lists no config.json among its files.")
         for path in self.files:
-            check_file_name(path)
-        named = isinstance(self.classes, tuple) and all(isinstance(name, str) for name in self.classes)
-        if not named or not self.classes or len(set(self.classes)) != len(self.classes):
-            raise WeightsError(f"released weights {self.name!r} must name their classes, each once.")
-        if not isinstance(self.metrics, dict) or not isinstance(self.license, str) or not self.license:
-            raise WeightsError(f"released weights {self.name!r} need metrics (an object) and a license.")
+            _check_file_name(path)
+        if len(set(self.classes)) < len(self.classes):
+            raise WeightsError(f"{self.name!r} must name its classes, each once.")
 
     @property
     def reference(self) -> Reference:
@@ -100,13 +87,18 @@ class Release:
 
     @property
     def architecture(self) -> str | None:
-        """The architecture of a single model, as its name has it; `None` for an ensemble."""
+        """The architecture of a single model, from its name; `None` for an ensemble."""
         return self.name.partition(".")[0] if "." in self.name else None
 
     @property
     def size(self) -> int:
         """Bytes of all files."""
         return sum(file.size for file in self.files.values())
+
+
+@dataclasses.dataclass(frozen=True)
+class _Index:
+    releases: tuple[Release, ...]
 
 
 def list_releases(index: Path | None = None) -> list[Release]:
@@ -119,22 +111,21 @@ def list_releases(index: Path | None = None) -> list[Release]:
         WeightsError: It is not valid.
     """
     path = index or INDEX
+    what = f"the index of released weights {str(path)!r}"
     try:
-        value = records.parse(path.read_text("utf-8"))
-        if not isinstance(value, dict) or list(value) != ["releases"] or type(value["releases"]) is not list:
-            raise ValueError("it must be an object whose one field, 'releases', is a list")
-        releases = [_release(entry) for entry in value["releases"]]
-    except (OSError, ValueError, TypeError, WeightsError) as error:
-        raise WeightsError(f"the index of released weights {str(path)!r} is not valid: {error}.") from error
+        text = read_bounded(path)
+    except OSError as error:
+        raise WeightsError(f"cannot read {what}: {error.strerror}.") from error
+    releases = list(read_record(text, _Index, what=what, complete=True).releases)
     names = [release.name for release in releases]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise WeightsError(f"the index of released weights {str(path)!r} lists {twice!r} twice.")
+    for name in names:
+        if names.count(name) > 1:
+            raise WeightsError(f"{what} lists {name!r} twice.")
     return releases
 
 
 def find_release(name: str) -> Release:
-    """Return the released weights of a name; of an architecture's bare name, the first in the index.
+    """Return the released weights of a name; for an architecture's name, the first in the index.
 
     Raises:
         HubError: There are none.
@@ -149,51 +140,31 @@ def find_release(name: str) -> Release:
 
 
 def fetch_release(release: Release) -> Path:
-    """Return the folder of released weights, every file verified: from the mirror, the cache or the Hub.
+    """Return the folder of released weights, every file verified: from this machine or from the Hub.
 
     Raises:
-        HubError: The Hub cannot be reached, and neither cache nor mirror has them.
+        HubError: They are not on this machine, and the Hub cannot be reached.
         WeightsError: A file is not the released one.
         StorageError: The cache cannot be written.
     """
-    mirrored = in_mirror(release.reference, any_revision=True)
-    if mirrored is not None:
+    local = local_folder(release.reference, any_revision=True)
+    if local is None:
         for name, file in release.files.items():
-            path = mirrored / name
-            if not path.is_file():
-                raise WeightsError(f"{str(mirrored)!r} lacks {name!r} of {release.name!r}; copy it there.")
-            if fault := fault_of(path, file.sha256):
-                raise WeightsError(
-                    f"{str(path)!r} is not the file that was released: {fault}. Copy it again."
-                )
-        return mirrored
+            path = fetch(release.reference, name, least=file.size, most=file.size, sha256=file.sha256)
+        return path.parents[name.count("/")]
     for name, file in release.files.items():
-        path = fetch(release.reference, name, least=file.size, most=file.size, sha256=file.sha256)
-    return path.parents[name.count("/")]
+        path = local / name
+        if not path.is_file():
+            raise WeightsError(f"{str(local)!r} lacks {name!r} of {release.name!r}; copy it there.")
+        if path.stat().st_size != file.size or file_hash(path, file.sha256) != file.sha256:
+            raise WeightsError(f"{str(path)!r} is not the file that was released. Copy it again.")
+    return local
 
 
-def check_file_name(path: object) -> None:
-    """Refuse a path that leads out of its folder, or to a kind of file that weights do not need.
-
-    Raises:
-        WeightsError: It is such a path.
-    """
-    parts = path.split("/") if isinstance(path, str) else []
-    if not parts or len(parts) > 3 or not all(_FILE_PART.fullmatch(part) for part in parts):
+def _check_file_name(path: str) -> None:
+    """Refuse a path that leads out of its folder, or to a file that is not part of weights."""
+    parts = path.split("/")
+    if len(parts) > 3 or not all(_FILE_PART.fullmatch(part) for part in parts):
         raise WeightsError(f"{path!r} is not the name of a file of weights.")
     if PurePosixPath(parts[-1]).suffix not in SUFFIXES:
         raise WeightsError(f"{path!r} is not one of the files that weights need ({', '.join(SUFFIXES)}).")
-
-
-def _release(entry: object) -> Release:
-    if not isinstance(entry, dict):
-        raise ValueError(f"a release must be an object, not {entry!r}")
-    known = [field.name for field in dataclasses.fields(Release)]
-    for name in [*entry, *known]:
-        if name not in known or name not in entry:
-            fault = "lacks its field" if name in known else "has an unknown field"
-            raise ValueError(f"the release {entry.get('name')!r} {fault} {name!r}")
-    if not isinstance(entry["files"], dict) or not isinstance(entry["classes"], list):
-        raise ValueError(f"the release {entry['name']!r} needs files (an object) and classes (a list)")
-    files = {path: ReleasedFile(**file) for path, file in entry["files"].items()}
-    return Release(**{**entry, "files": files, "classes": tuple(entry["classes"])})

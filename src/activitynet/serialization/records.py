@@ -30,14 +30,13 @@ import os
 import stat
 import sys
 import types
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from activitynet.errors import ActivityNetError, DataError, WeightsError, clipped, did_you_mean, shown
+from activitynet.errors import ActivityNetError, WeightsError, clipped, did_you_mean, shown
 
 MAX_BYTES = 1_000_000
 """Most bytes that the JSON or TOML text of a record may have, where nothing else is said."""
@@ -66,9 +65,10 @@ def read_bounded(path: str | os.PathLike[str], limit: int = MAX_BYTES) -> bytes:
     if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     if status.st_size <= limit:
+        most = min(limit, max(status.st_size, 2**20))  # read() sets this much memory aside
         with path.open("rb") as file:
-            data = file.read(limit + 1)
-        if len(data) <= limit:
+            data = file.read(most + 1)
+        if len(data) <= most:
             return data
     raise OSError(errno.EFBIG, f"it has more than the {limit:,} bytes allowed", str(path))
 
@@ -109,6 +109,16 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a number that JSON knows")
 
 
+def parse_json(text: str | bytes, *, what: str, error: type[ActivityNetError] = WeightsError) -> Any:
+    """Parse JSON as `parse` does; errors are of the class ``error``, and name the file by ``what``."""
+    try:
+        return parse(text.decode("utf-8-sig") if isinstance(text, bytes) else text)
+    except UnicodeDecodeError as fault:
+        raise error(f"{what} is not UTF-8 text.") from fault
+    except ValueError as fault:
+        raise error(f"{what} is not valid JSON: {clipped(fault)}.") from fault
+
+
 def read_record(
     source: object,
     kind: type[_Record],
@@ -116,6 +126,7 @@ def read_record(
     what: str,
     error: type[ActivityNetError] = WeightsError,
     version: str | None = None,
+    complete: bool = False,
 ) -> _Record:
     """Make a record from JSON or from plain values. Fields that are left out keep their defaults.
 
@@ -126,30 +137,28 @@ def read_record(
         error: The class of the errors.
         version: Name of a field that must be there and hold its default. It is checked first, because other
             versions of the record have other fields.
+        complete: Refuse a record that leaves out a field.
 
     Raises:
         ActivityNetError: Of the class ``error``. One line names the record, the dotted field, what it holds
             and what it may hold.
     """
-    try:
-        if isinstance(source, bytes):
-            source = source.decode("utf-8-sig")
-        value = parse(source) if isinstance(source, str) else source
-    except UnicodeDecodeError as fault:
-        raise error(f"{what} is not UTF-8 text.") from fault
-    except ValueError as fault:
-        raise error(f"{what} is not valid JSON: {clipped(fault)}.") from fault
+    value = parse_json(source, what=what, error=error) if isinstance(source, str | bytes) else source
     try:
         if version is not None and isinstance(value, Mapping):
-            expected = next(field.default for field in dataclasses.fields(kind) if field.name == version)  # type: ignore[arg-type]
-            found = value.get(version)
-            if type(found) is not type(expected) or found != expected:
-                rule = f"must be {expected}; update activitynet to read others"
-                raise _FaultError(f": field {version!r} {rule}, got {shown(found)}.")
-        made: _Record = _converted(value, kind, "")
+            _check_version(value, kind, version)
+        made: _Record = _converted(value, kind, "", complete)
     except _FaultError as fault:
         raise error(f"{what}{fault}") from fault.__cause__
     return made
+
+
+def _check_version(value: Mapping[str, Any], kind: Any, version: str) -> None:
+    expected = next(field.default for field in dataclasses.fields(kind) if field.name == version)
+    found = value.get(version)
+    if type(found) is not type(expected) or found != expected:
+        rule = f"must be {expected}; update activitynet to read others"
+        raise _FaultError(f": field {version!r} {rule}, got {shown(found)}.")
 
 
 def check_record(record: Any, error: type[ActivityNetError]) -> None:
@@ -194,13 +203,13 @@ def _hints(kind: type) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
 
 
-def _converted(value: Any, hint: Any, path: str) -> Any:
+def _converted(value: Any, hint: Any, path: str, complete: bool = False) -> Any:
     """Return a plain value as its annotation asks. msgspec checks all but the names of fields."""
     base, _ = _split(hint)
     if isinstance(base, type) and dataclasses.is_dataclass(base):
-        return value if isinstance(value, base) else _record(value, base, path)
+        return value if isinstance(value, base) else _record(value, base, path, complete)
     if value is not None:
-        value = _items(value, base, path)
+        value = _items(value, base, path, complete)
     try:
         made = msgspec.convert(value, hint, strict=True)
     except msgspec.ValidationError as error:
@@ -210,19 +219,19 @@ def _converted(value: Any, hint: Any, path: str) -> Any:
     return made
 
 
-def _record(value: Any, kind: type, path: str) -> Any:
+def _record(value: Any, kind: type, path: str, complete: bool) -> Any:
     if not isinstance(value, Mapping):
         raise _FaultError(f"{_at(path)} must be a table of fields, got {shown(value)}.")
     hints, prefix = _hints(kind), f"{path}." if path else ""
     for name in value:
         if name not in hints:
             hint = did_you_mean(str(name), hints)
-            raise _FaultError(f" has no field {clipped(prefix + str(name), 100)!r}.{hint}")
+            raise _FaultError(f" has no field '{clipped(prefix + str(name), 100)}'.{hint}")
     for field in dataclasses.fields(kind):
-        needed = field.default is field.default_factory is dataclasses.MISSING
+        needed = complete or field.default is field.default_factory is dataclasses.MISSING
         if needed and field.name not in value:
             raise _FaultError(f" lacks its field {prefix + field.name!r}.")
-    made = {name: _converted(inner, hints[name], prefix + name) for name, inner in value.items()}
+    made = {name: _converted(inner, hints[name], prefix + name, complete) for name, inner in value.items()}
     try:
         return kind(**made)
     except ActivityNetError as error:  # of a rule that takes in several fields
@@ -230,23 +239,23 @@ def _record(value: Any, kind: type, path: str) -> Any:
         raise _FaultError(f"{_at(path)}: {text}") from error
 
 
-def _items(value: Any, base: Any, path: str) -> Any:
+def _items(value: Any, base: Any, path: str, complete: bool) -> Any:
     """Convert what a list or a mapping holds, so that a fault is found where it lies."""
     origin, inner = get_origin(base), get_args(base)
     if origin is tuple and isinstance(value, list | tuple):
         hints = inner[:1] * len(value) if inner[-1] is Ellipsis else inner
         if len(hints) == len(value):
             return tuple(
-                _converted(item, hint, f"{path}[{at}]")
+                _converted(item, hint, f"{path}[{at}]", complete)
                 for at, (item, hint) in enumerate(zip(value, hints, strict=True))
             )
     elif origin in (dict, Mapping) and isinstance(value, Mapping):
         for name in value:
             _converted(name, inner[0], f"{path}.{name}")
-        return {name: _converted(item, inner[1], f"{path}.{name}") for name, item in value.items()}
+        return {name: _converted(item, inner[1], f"{path}.{name}", complete) for name, item in value.items()}
     elif origin in (Union, types.UnionType):  # a field that may be left empty
         (only, *others) = [part for part in inner if part is not type(None)]
-        return value if others else _converted(value, only, path)
+        return value if others else _converted(value, only, path, complete)
     return value
 
 
@@ -259,7 +268,7 @@ def _split(hint: Any) -> tuple[Any, msgspec.Meta]:
 
 
 def _at(path: str) -> str:
-    return f": field {clipped(path, 100)!r}" if path else ""
+    return f": field '{clipped(path, 100)}'" if path else ""
 
 
 def _refusal(value: Any, hint: Any, path: str) -> _FaultError:
@@ -299,99 +308,6 @@ def _range(meta: msgspec.Meta) -> str:
     return f" {' and '.join(found)}" if found else ""
 
 
-def fields_to_json(config: Any) -> dict[str, Any]:
-    """Return a dataclass of plain values as a JSON object; tuples become lists."""
-    values = dataclasses.asdict(config)
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
-
-
-def fields_from_json(cls: type, value: object) -> dict[str, Any]:
-    """Return a JSON object as the keyword arguments of a dataclass; lists become tuples.
-
-    Args:
-        cls: The dataclass that the object describes.
-        value: The parsed JSON.
-
-    Raises:
-        DataError: Not an object, or not with exactly the dataclass's fields.
-    """
-    if not isinstance(value, dict):
-        raise DataError(f"{cls.__name__} must be a JSON object, got {type(value).__name__}.")
-    known = [field.name for field in dataclasses.fields(cls)]
-    for name in value:
-        if name not in known:
-            raise DataError(f"{cls.__name__} has no field {name!r}.{did_you_mean(str(name), known)}")
-    for name in known:
-        if name not in value:
-            raise DataError(f"{cls.__name__} lacks its field {name!r}.")
-    return {name: tuple(item) if isinstance(item, list) else item for name, item in value.items()}
-
-
 def is_number(value: object) -> bool:
     """Tell whether a value is a finite number (true and false are not)."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
-
-
-def are_numbers(value: object, count: int) -> bool:
-    """Tell whether a value is a tuple of so many finite numbers."""
-    return isinstance(value, tuple) and len(value) == count and all(map(is_number, value))
-
-
-def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    """Raise a `DataError` unless ``value`` is one of ``choices``."""
-    if value not in choices:
-        known = ", ".join(choices)
-        raise DataError(f"{name} must be one of {known}, got {value!r}.{did_you_mean(str(value), choices)}")
-
-
-MAX_CLASSES = 100_000
-"""Most classes that a card may name."""
-
-
-def parse_card(text: str, version_field: str, version: int) -> object:
-    """Parse a card's JSON, and refuse other versions of it before all else: they have other fields.
-
-    Raises:
-        WeightsError: It is too long, no JSON, or of another version.
-    """
-    if len(text) > MAX_BYTES:
-        raise WeightsError(f"the card has {len(text)} characters, more than the {MAX_BYTES} allowed.")
-    try:
-        value = parse(text)
-    except ValueError as error:
-        raise WeightsError(f"the card is not valid JSON: {clipped(error)}.") from error
-    if isinstance(value, dict) and value.get(version_field) != version:
-        refuse(
-            version_field, f"must be {version}; update activitynet to read others", value.get(version_field)
-        )
-    return value
-
-
-def check_classes(classes: object) -> None:
-    """Refuse what is no list of class names, each once."""
-    if not isinstance(classes, tuple) or not 1 <= len(classes) <= MAX_CLASSES:
-        refuse("classes", f"must be a tuple of 1 to {MAX_CLASSES} names", classes)
-    for name in classes:
-        if not isinstance(name, str) or not name.strip():
-            refuse("classes", "must hold names that are not empty", name)
-    name, times = Counter(classes).most_common(1)[0]
-    if times > 1:
-        refuse("classes", "must name each class once", name)
-
-
-def refuse(field: str, rule: str, value: object) -> NoReturn:
-    """Raise a `WeightsError` for a field of a card."""
-    raise WeightsError(f"card field {field!r} {rule}, got {shown(value)}.")
-
-
-def plain_json(field: str, value: object) -> dict[str, Any]:
-    """Return a copy of a mapping as JSON would give it back: lists for tuples, texts for keys."""
-    if not isinstance(value, Mapping):
-        refuse(field, "must be a mapping", value)
-    try:
-        copy: dict[str, Any] = json.loads(json.dumps(dict(value), allow_nan=False))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise WeightsError(
-            f"card field {field!r} must hold plain, finite JSON values: {clipped(error)}."
-        ) from error
-    return copy

@@ -13,6 +13,10 @@ import torch
 
 from activitynet.errors import WeightsError, clipped, shown
 from activitynet.serialization import atomic
+from activitynet.serialization.records import read_bounded
+
+MAX_TENSOR_BYTES = 2**36
+"""Most bytes of a file of tensors: 64 GiB."""
 
 _DTYPES = frozenset(
     {torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.bool}
@@ -58,7 +62,7 @@ def read_tensors(path: str | os.PathLike[str], *, sha256: str | None = None) -> 
     """
     path = Path(path)
     try:
-        data = path.read_bytes()
+        data = read_bounded(path, MAX_TENSOR_BYTES)
     except OSError as error:
         raise WeightsError(f"cannot read weights file {str(path)!r}: {error.strerror}.") from error
     if data.startswith(b"version https://git-lfs.github.com/spec/"):
@@ -92,6 +96,8 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
         WeightsError: The file is missing or malformed.
     """
     try:
+        if not Path(path).is_file():  # a pipe would block
+            raise FileNotFoundError("it is missing, or not a regular file")
         with safetensors.safe_open(path, framework="pt") as file:
             return dict(file.metadata() or {})
     except (OSError, safetensors.SafetensorError) as error:

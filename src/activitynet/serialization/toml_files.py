@@ -1,4 +1,4 @@
-"""TOML files of one kind, by name: those that come with the library, and one's own."""
+"""TOML files of one kind, by name: those that come with the library, and the user's own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from activitynet.errors import TrainingError, did_you_mean
+from activitynet.errors import TrainingError, clipped, did_you_mean
+from activitynet.serialization.records import read_bounded
 
 if TYPE_CHECKING:
     from importlib.abc import Traversable
@@ -40,7 +41,7 @@ class TomlFiles:
         return sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
 
     def read(self, file: str | os.PathLike[str]) -> dict[str, Any]:
-        """Return what a file says.
+        """Return the values in a file, for `activitynet.serialization.records.read_record`.
 
         Args:
             file: One of `names`, or a path. A string is a path when it ends in ``.toml`` or contains a
@@ -51,8 +52,8 @@ class TomlFiles:
         """
         try:
             return tomllib.loads(self.read_text(file))
-        except tomllib.TOMLDecodeError as error:  # it names line and column
-            raise TrainingError(f"{self.kind} {os.fspath(file)!r} is not TOML: {error}.") from error
+        except (tomllib.TOMLDecodeError, RecursionError) as error:  # it names line and column
+            raise TrainingError(f"{self.kind} {os.fspath(file)!r} is not TOML: {clipped(error)}.") from error
 
     def read_text(self, file: str | os.PathLike[str]) -> str:
         """Return the text of a file, given as to `read`.
@@ -62,7 +63,9 @@ class TomlFiles:
         """
         shown = f"{self.kind} {os.fspath(file)!r}"
         try:
-            return self._path(file).read_bytes().decode("utf-8-sig")
+            path = self._path(file)
+            data = read_bounded(path) if isinstance(path, Path) else path.read_bytes()
+            return data.decode("utf-8-sig")
         except OSError as error:
             raise TrainingError(f"cannot read {shown}: {error.strerror or error}.") from error
         except UnicodeDecodeError as error:

@@ -5,24 +5,36 @@ from __future__ import annotations
 import dataclasses
 import importlib.resources
 import json
-import math
 import os
 import sys
-import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
 
 from activitynet.data.augment import Augment
 from activitynet.data.preprocess import scaled_size
-from activitynet.errors import ActivityNetError, TrainingError, did_you_mean
+from activitynet.errors import TrainingError, did_you_mean
+from activitynet.serialization.records import check_record, read_record
 from activitynet.serialization.toml_files import TomlFiles
 
-_Config = TypeVar("_Config")
+_Share = Annotated[float, Meta(ge=0, le=1)]
+_BelowOne = Annotated[float, Meta(ge=0, lt=1)]
+_NotNegative = Annotated[float, Meta(ge=0)]
+_PositiveShare = Annotated[float, Meta(gt=0, le=1)]
+_Count = Annotated[int, Meta(ge=0, le=1_000_000)]
+
+
+class _Checked:
+    """Base of the recipe's records: a value out of range raises a `TrainingError`."""
+
+    def __post_init__(self) -> None:
+        check_record(self, TrainingError)
 
 
 @dataclass(frozen=True)
-class Optimizer:
+class Optimizer(_Checked):
     """How weights are updated.
 
     Attributes:
@@ -36,15 +48,15 @@ class Optimizer:
     """
 
     name: str = "adamw"
-    lr: float = 2e-3
-    weight_decay: float = 0.05
-    momentum: float = 0.9
-    layer_decay: float = 1.0
-    clip_norm: float = 1.0
+    lr: Annotated[float, Meta(ge=1e-12, le=1000)] = 2e-3
+    weight_decay: Annotated[float, Meta(ge=0, le=1_000)] = 0.05
+    momentum: _BelowOne = 0.9
+    layer_decay: _PositiveShare = 1.0
+    clip_norm: _NotNegative = 1.0
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Schedule(_Checked):
     """How the learning rate moves over a run: a linear warm-up, then one of timm's schedules.
 
     Attributes:
@@ -57,14 +69,14 @@ class Schedule:
     """
 
     name: Literal["cosine", "poly", "step", "constant"] = "cosine"
-    warmup: float = 0.1
-    floor: float = 0.0
-    step_every: float = 0.3
-    step_factor: float = 0.1
+    warmup: _BelowOne = 0.1
+    floor: _Share = 0.0
+    step_every: _PositiveShare = 0.3
+    step_factor: _PositiveShare = 0.1
 
 
 @dataclass(frozen=True)
-class Loss:
+class Loss(_Checked):
     """What is minimised.
 
     Attributes:
@@ -83,16 +95,16 @@ class Loss:
     """
 
     name: Literal["cross_entropy", "focal", "bce", "logit_adjusted"] = "cross_entropy"
-    smoothing: float = 0.1
+    smoothing: _BelowOne = 0.1
     weighting: Literal["frequency", "effective_number"] = "frequency"
-    balance: float = 0.25
-    beta: float = 0.999
-    gamma: float = 2.0
-    tau: float = 1.0
+    balance: _Share = 0.25
+    beta: _BelowOne = 0.999
+    gamma: Annotated[float, Meta(ge=0, le=100)] = 2.0
+    tau: Annotated[float, Meta(ge=0, le=100)] = 1.0
 
 
 @dataclass(frozen=True)
-class Mix:
+class Mix(_Checked):
     """Batches in which photos are blended with one another.
 
     Attributes:
@@ -103,14 +115,14 @@ class Mix:
         until: Share of the run after which none is, in [0, 1].
     """
 
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    probability: float = 1.0
-    until: float = 1.0
+    mixup: Annotated[float, Meta(ge=0, le=100)] = 0.0
+    cutmix: Annotated[float, Meta(ge=0, le=100)] = 0.0
+    probability: _Share = 1.0
+    until: _Share = 1.0
 
 
 @dataclass(frozen=True)
-class Average:
+class Average(_Checked):
     """Which average of the weights is validated and kept.
 
     Attributes:
@@ -124,13 +136,13 @@ class Average:
     """
 
     name: Literal["ema", "swa", "none"] = "ema"
-    span: float = 0.1
-    start: float = 0.75
-    anchor: float = 0.0
+    span: _PositiveShare = 0.1
+    start: _BelowOne = 0.75
+    anchor: _BelowOne = 0.0
 
 
 @dataclass(frozen=True)
-class Distill:
+class Distill(_Checked):
     """Learning from what other models say of the same images (Hinton et al. 2015).
 
     https://arxiv.org/abs/1503.02531
@@ -145,13 +157,13 @@ class Distill:
     """
 
     teachers: tuple[str, ...] = ()
-    weight: float = 0.5
-    temperature: float = 2.0
-    features: float = 0.0
+    weight: _Share = 0.5
+    temperature: Annotated[float, Meta(ge=0.001, le=1000)] = 2.0
+    features: Annotated[float, Meta(ge=0, le=1_000)] = 0.0
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class Checkpoint(_Checked):
     """What is written while a run goes on. A resumed run may change it.
 
     Attributes:
@@ -162,14 +174,14 @@ class Checkpoint:
         top: How many of the best epochs are kept so.
     """
 
-    every_steps: int = 0
-    every_minutes: float = 10.0
-    epochs: tuple[int, ...] = ()
-    top: int = 0
+    every_steps: _Count = 0
+    every_minutes: _NotNegative = 10.0
+    epochs: tuple[Annotated[int, Meta(ge=1)], ...] = ()
+    top: Annotated[int, Meta(ge=0, le=10_000)] = 0
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(_Checked):
     """A training run, whole: data order, augmentation, loss, optimiser, schedule, averaging.
 
     Attributes:
@@ -209,13 +221,13 @@ class Recipe:
     """
 
     description: str = ""
-    epochs: int = 30
-    batch_size: int = 64
-    grad_accum_steps: int = 1
-    resolution: float = 1.0
-    resolution_start: float = 0.0
-    drop_rate: float = 0.2
-    drop_path_rate: float = 0.0
+    epochs: _Count = 30
+    batch_size: Annotated[int, Meta(ge=1, le=1_000_000)] = 64
+    grad_accum_steps: Annotated[int, Meta(ge=0, le=10_000)] = 1
+    resolution: Annotated[float, Meta(ge=0.1, le=4)] = 1.0
+    resolution_start: Annotated[float, Meta(ge=0, le=4)] = 0.0
+    drop_rate: _BelowOne = 0.2
+    drop_path_rate: _BelowOne = 0.0
     sampler: Literal["all", "balanced", "sqrt"] = "all"
     optimizer: Optimizer = field(default_factory=Optimizer)
     schedule: Schedule = field(default_factory=Schedule)
@@ -228,26 +240,11 @@ class Recipe:
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     compile: bool = False
     grad_checkpointing: bool = False
-    freeze: float = 0.0
+    freeze: _Share = 0.0
     freeze_blocks: tuple[str, ...] = ()
     freeze_norm: bool = False
     fit_head: bool = False
-    patience: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse values out of range.
-
-        Raises:
-            TrainingError: Naming the field, its value and its range.
-        """
-        values = dict(flat(self.to_dict()))
-        for name, (low, high) in _BOUNDS.items():
-            if not low <= values[name] <= high:
-                raise TrainingError(
-                    f"recipe field {name!r} is {values[name]}; it has to be in {low} to {high}."
-                )
-        if any(epoch < 1 for epoch in self.checkpoint.epochs):
-            raise TrainingError("recipe field 'checkpoint.epochs' counts epochs from 1.")
+    patience: _Count = 0
 
     def training_size(self, size: tuple[int, int], epoch: int) -> tuple[int, int]:
         """Return an epoch's (height, width) of training images for a model that looks at ``size`` pixels."""
@@ -270,7 +267,7 @@ class Recipe:
         Raises:
             TrainingError: A field is unknown, or its value has the wrong type or range.
         """
-        return _from_dict(cls, values, "")
+        return read_record(values, cls, what="the recipe", error=TrainingError)
 
     def override(self, changes: Mapping[str, Any] | None = None, /, **more: Any) -> Recipe:
         """Return a copy with fields changed, dotted names reaching inside.
@@ -298,46 +295,6 @@ class Recipe:
         return Recipe.from_dict(values)
 
 
-_BOUNDS: dict[str, tuple[float, float]] = {
-    "epochs": (0, 1_000_000),
-    "batch_size": (1, 1_000_000),
-    "grad_accum_steps": (0, 10_000),
-    "resolution": (0.1, 4),
-    "resolution_start": (0, 4),
-    "drop_rate": (0, 0.99),
-    "drop_path_rate": (0, 0.99),
-    "optimizer.lr": (1e-12, 1000),
-    "optimizer.weight_decay": (0, 1000),
-    "optimizer.momentum": (0, 0.9999),
-    "optimizer.layer_decay": (1e-3, 1),
-    "optimizer.clip_norm": (0, math.inf),
-    "schedule.warmup": (0, 0.99),
-    "schedule.floor": (0, 1),
-    "schedule.step_every": (1e-6, 1),
-    "schedule.step_factor": (1e-6, 1),
-    "loss.smoothing": (0, 0.99),
-    "loss.balance": (0, 1),
-    "loss.beta": (0, 0.999999),
-    "loss.gamma": (0, 100),
-    "loss.tau": (0, 100),
-    "mix.mixup": (0, 100),
-    "mix.cutmix": (0, 100),
-    "mix.probability": (0, 1),
-    "mix.until": (0, 1),
-    "average.span": (1e-6, 1),
-    "average.start": (0, 0.999999),
-    "average.anchor": (0, 0.999999),
-    "distill.weight": (0, 1),
-    "distill.temperature": (1e-3, 1000),
-    "distill.features": (0, 1000),
-    "checkpoint.every_steps": (0, math.inf),
-    "checkpoint.every_minutes": (0, math.inf),
-    "checkpoint.top": (0, 10_000),
-    "freeze": (0, 1),
-    "patience": (0, 1_000_000),
-}
-
-
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield every value below nested tables with its dotted name."""
     for name, value in values.items():
@@ -345,49 +302,6 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield from flat(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
-
-
-def _from_dict(cls: type[_Config], values: Mapping[str, Any], path: str) -> _Config:
-    if not isinstance(values, Mapping):
-        raise TrainingError(f"recipe field {path.rstrip('.')!r} has to be a table of fields.")
-    hints = get_type_hints(cls)
-    made: dict[str, Any] = {}
-    for name, value in values.items():
-        if name not in hints:
-            raise TrainingError(f"recipe has no field {path + name!r}.{did_you_mean(name, hints)}")
-        made[name] = _coerce(hints[name], value, path + name)
-    return cls(**made)
-
-
-def _coerce(hint: Any, value: Any, name: str) -> Any:
-    """Return ``value`` as the type a field asks for, or refuse it by name."""
-    if dataclasses.is_dataclass(hint):
-        return _from_dict(hint, value, name + ".")  # type: ignore[arg-type]
-    if get_origin(hint) is Literal:
-        choices = get_args(hint)
-        if value not in choices:
-            known = ", ".join(choices)
-            hinted = did_you_mean(str(value), choices)
-            raise TrainingError(f"recipe field {name!r} is {value!r}; it has to be one of {known}.{hinted}")
-        return value
-    if get_origin(hint) is tuple:
-        parts = get_args(hint)
-        if not isinstance(value, (list, tuple)):
-            raise TrainingError(f"recipe field {name!r} is {value!r}; it has to be a list.")
-        if parts[-1] is Ellipsis:
-            return tuple(_coerce(parts[0], item, name) for item in value)
-        if len(value) != len(parts):
-            raise TrainingError(f"recipe field {name!r} has to be a list of {len(parts)} values.")
-        return tuple(_coerce(part, item, name) for part, item in zip(parts, value, strict=True))
-    allowed = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
-    if float in allowed and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(value, bool) and bool not in allowed:
-        value = str(value)  # a bool is an int to Python, but not to a reader
-    if not isinstance(value, allowed):
-        wanted = " or ".join(kind.__name__ for kind in allowed)
-        raise TrainingError(f"recipe field {name!r} is {value!r}; it has to be {wanted}.")
-    return value
 
 
 if sys.version_info >= (3, 11):
@@ -414,11 +328,8 @@ def load_recipe(recipe: str | os.PathLike[str]) -> Recipe:
         TrainingError: There is no such recipe, its file cannot be read or is no TOML, a field is unknown,
             or a value has the wrong type or range.
     """
-    values = _FILES.read(recipe)
-    try:
-        return Recipe.from_dict(values)
-    except ActivityNetError as error:
-        raise TrainingError(f"in recipe {os.fspath(recipe)!r}: {error}") from error
+    what = f"recipe {os.fspath(recipe)!r}"
+    return read_record(_FILES.read(recipe), Recipe, what=what, error=TrainingError)
 
 
 def parse_setting(setting: str) -> tuple[str, Any]:

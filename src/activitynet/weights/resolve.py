@@ -1,4 +1,4 @@
-"""From a name to a weights folder, and from a folder to the Hub."""
+"""Find weights by name, list them, pull them and push them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ import shutil
 from pathlib import Path
 
 import huggingface_hub
-from huggingface_hub.errors import CacheNotFound
+from huggingface_hub.errors import CacheNotFound, HfHubHTTPError
 
 from activitynet import hub
 from activitynet.errors import HubError, StorageError, WeightsError, did_you_mean
-from activitynet.hub.client import bound_every_call
-from activitynet.hub.faults import reported
+from activitynet.hub.client import SECONDS, limit_silence, reported
 from activitynet.serialization import atomic
-from activitynet.serialization.records import MAX_BYTES
-from activitynet.weights.card import Card, any_card
+from activitynet.serialization.records import MAX_BYTES, read_bounded
+from activitynet.weights.card import Card, read_any_card
 from activitynet.weights.model_card import with_place
 from activitynet.weights.store import (
     CARD,
@@ -73,13 +72,13 @@ def _own() -> KnownWeights:
 
 
 def _released(release: hub.Release) -> KnownWeights:
-    mirrored = hub.in_mirror(release.reference, any_revision=True)
+    local = hub.local_folder(release.reference, any_revision=True)
     return KnownWeights(
         name=release.name,
-        source=str(mirrored or release.reference),
+        source=str(local or release.reference),
         classes=len(release.classes),
         size=release.size,
-        cached=mirrored is not None or all(hub.is_cached(release.reference, name) for name in release.files),
+        cached=local is not None or all(hub.is_cached(release.reference, name) for name in release.files),
         license=release.license,
     )
 
@@ -103,7 +102,7 @@ def _entry(repository: str, revision: huggingface_hub.CachedRevisionInfo) -> Kno
     """Return what a revision of the cache is, `None` where it is not this library's."""
     source = f"{repository}@{revision.commit_hash}"
     try:
-        card = any_card((Path(revision.snapshot_path) / CARD).read_bytes(), source)
+        card = read_any_card(read_bounded(Path(revision.snapshot_path) / CARD), what=source)
     except (OSError, WeightsError):
         return None
     branches = sorted(revision.refs)
@@ -120,17 +119,18 @@ _DEFAULT_FOLDER = Path(__file__).with_name("default")
 
 
 def find_weights(source: str | os.PathLike[str]) -> Path:
-    """Return the folder that a name of weights stands for, downloaded first where it has to be.
+    """Return the folder of weights that a name stands for, downloaded first if it has to be.
 
     Args:
-        source: In this order: ``"default"``, the model that comes with the package (``"./default"`` is a
-            folder of that name); a folder that exists; the name of released weights; a repository on the
-            Hub, ``org/name`` or ``org/name@revision``, which the folder of ``ACTIVITYNET_WEIGHTS`` may hold
-            as well. A name whose first part is a folder here is never looked for on the Hub, unless it has a
-            revision.
+        source: ``"default"``, the model that comes with the package (``"./default"`` is a folder of that
+            name); a folder; the name of released weights; or a repository on the Hub, ``org/name`` or
+            ``org/name@revision``. What is not a folder here is looked for below ``ACTIVITYNET_WEIGHTS``, in
+            a checkout's ``weights/``, in the Hub's cache, and on the Hub, in that order. A path is never
+            looked for on the Hub; ``a/b`` is a path if there is a folder ``a``.
 
     Returns:
-        A weights folder, or an ensemble's. Of the Hub's, the hashes are verified; all of it is read only.
+        A weights folder, or an ensemble's. Files from the Hub are verified by their hashes; do not change
+        them.
 
     Raises:
         WeightsError: There is no such thing, or it cannot be trusted.
@@ -139,38 +139,37 @@ def find_weights(source: str | os.PathLike[str]) -> Path:
     """
     if source == DEFAULT:
         return _DEFAULT_FOLDER
-    folder = Path(source)
+    folder = Path(source).expanduser()
     if not isinstance(source, str) or folder.is_dir():
         return folder
-    release = next((release for release in hub.list_releases() if release.name == source), None)
-    if release is not None:
-        return hub.fetch_release(release)
-    reference = reference_of(source)
-    return hub.in_mirror(reference) or _fetched(reference)
+    for release in hub.list_releases():
+        if release.name == source:
+            return hub.fetch_release(release)
+    reference = _reference(source, folder)
+    return hub.local_folder(reference) or _fetched(reference)
 
 
-def reference_of(source: str) -> hub.Reference:
-    """Return the repository that a text names, unless it looks like a folder that is not there.
-
-    Raises:
-        WeightsError: It does.
-    """
-    folder = Path(source)
+def _reference(source: str, folder: Path) -> hub.Reference:
+    """Return the repository that a text names, unless it looks like a folder that is not there."""
+    beside = [str(entry) for entry in folder.parent.iterdir()] if folder.parent.is_dir() else []
+    beside += [release.name for release in hub.list_releases()]
+    missing = "is not a folder" if folder.exists() else "is not here: there is no folder of that name"
+    message = f"{str(folder)!r} {missing}.{did_you_mean(str(folder), beside)}"
     try:
         reference = hub.Reference.parse(source)
     except HubError as error:
         if "@" in source:
             raise
-        raise WeightsError(f"{_not_here(folder)} On the Hub, names are org/name.") from error
+        raise WeightsError(f"{message} On the Hub, names are org/name.") from error
     if "@" not in source and (folder.exists() or folder.parent.is_dir()):
         raise WeightsError(
-            f"{_not_here(folder)} If the Hub's repository of that name is meant, write {source + '@main'!r}."
+            f"{message} If the Hub's repository of that name is meant, write {source + '@main'!r}."
         )
     return reference
 
 
 def _fetched(reference: hub.Reference) -> Path:
-    """Return a repository's folder in the cache, with all that its card names, and nothing else, fetched."""
+    """Fetch what a repository's card names, and nothing else; return its folder in the cache."""
     pinned = hub.resolve(reference, CARD, most=MAX_BYTES)
     folder = _fetch_parts(pinned).parent
     # The page is for people: weights without one are as good.
@@ -182,7 +181,7 @@ def _fetched(reference: hub.Reference) -> Path:
 def _fetch_parts(reference: hub.Reference, folder: str = "") -> Path:
     where = repr(f"{reference}/{folder}" if folder else str(reference))
     config = hub.fetch(reference, folder + CARD, most=MAX_BYTES)
-    card = any_card(config.read_bytes(), where)
+    card = read_any_card(config.read_bytes(), what=where)
     if isinstance(card, Card):
         if not card.sha256:
             raise WeightsError(f"{where}: its card names no SHA-256 of the tensors. It is not used.")
@@ -194,17 +193,6 @@ def _fetch_parts(reference: hub.Reference, folder: str = "") -> Path:
         for member in card.members:
             _fetch_parts(reference, f"{member.folder}/")
     return config
-
-
-def _not_here(folder: Path) -> str:
-    try:
-        beside = [str(entry) for entry in folder.parent.iterdir() if entry.is_dir()]
-    except OSError:
-        beside = []
-    beside += [release.name for release in hub.list_releases()]
-    kind = "is not a folder" if folder.exists() else "there is no folder"
-    what = f"{str(folder)!r} {kind}." if folder.exists() else f"{kind} {str(folder)!r}."
-    return what + did_you_mean(str(folder), beside)
 
 
 def pull_weights(source: str, to: str | os.PathLike[str] | None = None) -> Path:
@@ -226,7 +214,7 @@ def pull_weights(source: str, to: str | os.PathLike[str] | None = None) -> Path:
     names = checked_files(folder)
     if to is None:
         return folder
-    to = Path(to).resolve()
+    to = Path(to).expanduser().resolve()
     others = sorted({entry.name for entry in to.iterdir()} if to.is_dir() else set())
     if stray := [name for name in others if name not in {file.partition("/")[0] for file in names}]:
         raise StorageError(
@@ -268,7 +256,7 @@ def push_weights(
         WeightsError: The folder is not one of weights, or holds something else as well.
         HubError: The Hub cannot be reached, or refuses.
     """
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     target = hub.Reference(repository, revision)
     if target.is_pinned:
         raise WeightsError(f"weights are pushed to a branch, and {revision!r} is a commit; name a branch.")
@@ -290,16 +278,31 @@ def push_weights(
         huggingface_hub.CommitOperationAdd(name, content if isinstance(content, bytes) else str(content))
         for name, content in contents.items()
     ]
-    bound_every_call()
-    with reported(target, doing="push to"):
+    limit_silence()
+    with reported(f"push to {str(target)!r}", target):
         api = huggingface_hub.HfApi()
-        api.create_repo(repository, private=private, exist_ok=True)
+        _make_repository(api, repository, private)
         if revision != "main":
             api.create_branch(repository, branch=revision, exist_ok=True)
         commit = api.create_commit(
             repository, operations, commit_message=message or f"Weights: {folder.name}", revision=revision
         )
     return str(target.at(commit.oid))
+
+
+def _make_repository(api: huggingface_hub.HfApi, repository: str, private: bool | None) -> None:
+    """Make a repository unless it is there. The client's own ``exist_ok`` may ask without a timeout."""
+    try:
+        api.create_repo(repository, private=private)
+    except HfHubHTTPError as error:
+        status = error.response.status_code
+        if status in (401, 403):  # a token may write to a repository and make none
+            try:
+                api.model_info(repository, timeout=SECONDS)
+            except HfHubHTTPError:
+                raise error from None
+        elif status != 409:
+            raise
 
 
 def checked_files(folder: Path) -> list[str]:

@@ -1,99 +1,26 @@
-"""A network as an untrusted card describes it, made without memory and in bounded time.
-
-A card of a hundred bytes can ask for a network of a million blocks, or for one whose tables fill the memory.
-Neither is in proportion to the tensors that came with it, and so neither is a model that they could be of.
-"""
+"""Weights folders: a model's tensors, its card and a page about it; or an ensemble's card and members."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import os
-import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
 
 import torch
 from torch import nn
-from torch.nn.modules.module import register_module_module_registration_hook
 
 from activitynet import __version__
 from activitynet.errors import StorageError, WeightsError, clipped, shown
 from activitynet.serialization import atomic
+from activitynet.serialization.records import MAX_BYTES, read_bounded
 from activitynet.serialization.tensors import read_metadata, read_tensors, save_tensors
-from activitynet.weights.card import MAX_BYTES, Card, EnsembleCard, is_ensemble_card
+from activitynet.weights.card import Card, EnsembleCard, is_ensemble_card, read_any_card
 from activitynet.weights.model_card import ensemble_page, model_page
 from activitynet.zoo import create_model
-
-MAX_ARGUMENT = 2**16
-"""Largest number that an argument of a card's architecture may be or hold."""
-
-MAX_TABLES = 2**28
-"""Most bytes of what a network keeps and its file does not hold, such as masks of attention."""
-
-_MODULES = 20, 2_000  # that a network may have for each tensor, and besides: most have one or two
-
-
-def sketch(make: Callable[[], nn.Module], tensors: int) -> nn.Module:
-    """Make a network on the meta device, of no more modules than its tensors suggest.
-
-    Args:
-        make: Makes it.
-        tensors: How many tensors it is to have, at most.
-
-    Raises:
-        WeightsError: It has far more modules than these tensors could be of, or what it keeps besides them
-            would take far more memory than they do.
-        Exception: What ``make`` raises.
-    """
-    with torch.device("meta"), _at_most(_MODULES[0] * tensors + _MODULES[1]):
-        model = make()
-    saved = model.state_dict()
-    tables = sum(buffer.nbytes for name, buffer in model.named_buffers() if name not in saved)
-    if tables > MAX_TABLES:
-        raise WeightsError(
-            f"it would take {tables >> 20} MiB besides its tensors, and at most {MAX_TABLES >> 20} are given."
-        )
-    return model
-
-
-def check_arguments(arguments: Any) -> None:
-    """Refuse numbers that no architecture has as an argument.
-
-    Raises:
-        WeightsError: There is one.
-    """
-    if isinstance(arguments, Mapping):
-        arguments = list(arguments.values())
-    if isinstance(arguments, list):
-        for argument in arguments:
-            check_arguments(argument)
-    elif isinstance(arguments, int | float) and abs(arguments) > MAX_ARGUMENT:
-        raise WeightsError(f"its arguments hold {shown(arguments)}, and none may be above {MAX_ARGUMENT}.")
-
-
-@contextlib.contextmanager
-def _at_most(count: int) -> Iterator[None]:
-    """Have a network that this thread makes refused as soon as it has more modules than this."""
-    thread, left = threading.get_ident(), count
-
-    def registered(*_: object) -> None:
-        nonlocal left
-        left -= threading.get_ident() == thread
-        if left < 0:
-            raise WeightsError("it has far more layers than its tensors could be of")
-
-    handle = register_module_module_registration_hook(registered)
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
-_Card = TypeVar("_Card")
+from activitynet.zoo.sketch import check_arguments, sketch
 
 TENSORS, CARD, PAGE = "model.safetensors", "config.json", "README.md"
 PICTURE = "confusion_matrix.png"
@@ -173,40 +100,53 @@ def read_card(folder: str | os.PathLike[str]) -> Card:
     """Read the card of a weights folder, without its tensors.
 
     Raises:
-        WeightsError: It is missing, cannot be read or is not valid.
+        WeightsError: It is missing, cannot be read, is not valid, or is an ensemble's.
     """
-    return parsed_card(folder, Card.from_json)
+    card = read_folder_card(folder)
+    if isinstance(card, EnsembleCard):
+        raise WeightsError(
+            f"{str(folder)!r} is an ensemble, not one model: use load_ensemble or Ensemble.load."
+        )
+    return card
 
 
-def parsed_card(folder: str | os.PathLike[str], parse: Callable[[str], _Card]) -> _Card:
-    """Read a folder's card, of whatever kind.
+def read_ensemble_card(folder: str | os.PathLike[str]) -> EnsembleCard:
+    """Read the card of an ensemble's folder, without its members.
+
+    Raises:
+        WeightsError: It is missing, cannot be read, is not valid, or is a single model's.
+    """
+    card = read_folder_card(folder)
+    if isinstance(card, Card):
+        raise WeightsError(f"{str(folder)!r} is one model, not an ensemble: use Classifier.load.")
+    return card
+
+
+def read_folder_card(folder: str | os.PathLike[str]) -> Card | EnsembleCard:
+    """Read the card of a folder, a model's or an ensemble's.
 
     Raises:
         WeightsError: It is missing, cannot be read or is not valid; the message names the file.
     """
     path = Path(folder) / CARD
-    text = read_card_text(path)
+    return read_any_card(_card_bytes(path), what=f"card {str(path)!r}")
+
+
+def is_ensemble(folder: str | os.PathLike[str]) -> bool:
+    """Tell whether a folder's card is an ensemble's, valid or not."""
     try:
-        return parse(text)
-    except WeightsError as error:
-        raise WeightsError(f"{str(path)!r}: {error}") from error
+        return is_ensemble_card(_card_bytes(Path(folder) / CARD))
+    except WeightsError:
+        return False
 
 
-def read_card_text(path: Path) -> str:
-    """Return a card's text, no more of it than a card may have.
-
-    Raises:
-        WeightsError: It is missing or cannot be read.
-    """
+def _card_bytes(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1).decode("utf-8")
+        return read_bounded(path)
     except OSError as error:
         raise WeightsError(
             f"cannot read {str(path)!r}: {error.strerror}. A weights folder holds {CARD} and {TENSORS}."
         ) from error
-    except UnicodeDecodeError as error:
-        raise WeightsError(f"{str(path)!r} is not UTF-8 text. Copy or download it again.") from error
 
 
 def tensor_bytes(card: Card, where: str) -> tuple[int, int]:
@@ -394,20 +334,3 @@ def load_members(folder: str | os.PathLike[str]) -> tuple[list[tuple[nn.Module, 
             )
         members.append((model, member))
     return members, card
-
-
-def read_ensemble_card(folder: str | os.PathLike[str]) -> EnsembleCard:
-    """Read the card of an ensemble's folder, without its members.
-
-    Raises:
-        WeightsError: It is missing, cannot be read or is not valid.
-    """
-    return parsed_card(folder, EnsembleCard.from_json)
-
-
-def is_ensemble(folder: str | os.PathLike[str]) -> bool:
-    """Tell whether a folder's card is one of an ensemble, be it valid or not."""
-    try:
-        return is_ensemble_card(read_card_text(Path(folder) / CARD))
-    except WeightsError:
-        return False

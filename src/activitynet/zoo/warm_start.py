@@ -7,7 +7,6 @@ In the second case SE gates that the source lacks start as constants, folded int
 from __future__ import annotations
 
 import itertools
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,11 +21,13 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from activitynet.blocks import ACTIVATIONS, MBConv, ResidualBlock, SEBlock
-from activitynet.errors import ModelError, WeightsError, clipped
+from activitynet.errors import ModelError, WeightsError, shown
+from activitynet.serialization.records import parse_json, read_bounded
 from activitynet.serialization.tensors import read_tensors
 from activitynet.zoo import timm_bridge
 from activitynet.zoo.build import build
 from activitynet.zoo.registry import ARCHITECTURES
+from activitynet.zoo.sketch import check_arguments, sketch
 
 _INNER_BIAS = 4.0  # an inner gate starts as sigmoid(4) = 0.982, nearly open and with some slope left
 _OUTER_GATE = 0.5  # an outer gate has no bias, so with a weight of 0 it starts as sigmoid(0)
@@ -311,14 +312,13 @@ def load_trunk(source: Source) -> Trunk:
 def _from_folder(folder: Path) -> Trunk:
     path = folder / "config.json"
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        text = read_bounded(path)
     except OSError as error:
         raise ModelError(
             f"cannot start from {str(folder)!r}: its config.json cannot be read ({error.strerror}). "
             "Give a weights folder, or timm/NAME."
         ) from error
-    except ValueError as error:
-        raise WeightsError(f"{str(path)!r} is not valid JSON: {error}.") from error
+    config = parse_json(text, what=repr(str(path)))
     if not isinstance(config, dict) or not isinstance(config.get("architecture"), str):
         raise WeightsError(f"{str(path)!r} names no architecture. Add the key 'architecture'.")
     name = config["architecture"]
@@ -327,13 +327,10 @@ def _from_folder(folder: Path) -> Trunk:
     for key in ("model_args", "preprocess", "pretrained_cfg"):
         if not isinstance(config.setdefault(key, {}), dict):
             raise WeightsError(f"{str(path)!r}: {key!r} is {config[key]!r}, but has to be an object.")
+    check_arguments(config["model_args"])
     classes = config.get("classes")
-    model = build(
-        name,
-        num_classes=len(classes) if isinstance(classes, list) else config.get("num_classes", 1000),
-        arguments=config["model_args"],
-    )
-    _load(model, folder / _TENSORS, sha256=str(config.get("sha256") or "") or None)
+    count = len(classes) if isinstance(classes, list) else config.get("num_classes", 1000)
+    model = _loaded(name, count, config["model_args"], folder / _TENSORS, sha256=config.get("sha256") or None)
     config = {**cast(dict[str, Any], model.pretrained_cfg), **_flat(config)}
     return Trunk(str(folder), model, _preprocessing(config))
 
@@ -352,16 +349,33 @@ def _from_hub(name: str) -> Trunk:
             f"cannot get the weights of {name!r} ({config.hf_hub_id} on the Hub): "
             f"{type(error).__name__}. Check the network, or start from a folder that has them."
         ) from error
-    model = build(name, num_classes=config.num_classes, arguments={})
-    _load(model, Path(path), sha256=None)
+    model = _loaded(name, config.num_classes, {}, Path(path), sha256=None)
     return Trunk(name, model, _preprocessing(cast(dict[str, Any], model.pretrained_cfg)))
 
 
-def _load(model: nn.Module, path: Path, *, sha256: str | None) -> None:
-    try:
-        model.load_state_dict(read_tensors(path, sha256=sha256), strict=True)
-    except RuntimeError as error:
-        raise WeightsError(f"{str(path)!r} does not hold a {model.architecture}: {clipped(error)}") from error
+def _loaded(
+    name: str, num_classes: int, arguments: Mapping[str, Any], path: Path, *, sha256: str | None
+) -> nn.Module:
+    """Make a network and load its tensors, after a sketch without memory has shown that they fit."""
+    tensors = read_tensors(path, sha256=sha256)
+
+    def make() -> nn.Module:
+        return build(name, num_classes=num_classes, arguments=arguments)
+
+    expected = sketch(make, len(tensors)).state_dict()
+    unlike = sorted(
+        key
+        for key in {*expected, *tensors}
+        if key not in expected or key not in tensors or expected[key].shape != tensors[key].shape
+    )
+    if unlike:
+        raise WeightsError(
+            f"{str(path)!r} does not hold a {name} with {num_classes} classes: {len(unlike)} tensors are "
+            f"missing, unknown or of another shape, such as {shown(unlike[0])}."
+        )
+    model = make()
+    model.load_state_dict(tensors, strict=True)
+    return model
 
 
 def _preprocessing(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from activitynet.errors import WeightsError
-from activitynet.weights.store import MAX_ARGUMENT, check_arguments, sketch
 from activitynet.zoo import create_model, list_models
+from activitynet.zoo.sketch import MAX_ARGUMENT, check_arguments, sketch
 
 LARGE = ["tf_efficientnet_b7", "resnet152", "vit_large_patch16_224", "swin_base_patch4_window12_384"]
 

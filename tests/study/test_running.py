@@ -76,7 +76,7 @@ def test_the_report_alone_is_the_same_and_trains_nothing(
     run, result = finished
     page = (run / "study.html").read_bytes()
     (run / "study.html").unlink()
-    monkeypatch.delattr("activitynet.learner.Learner.fit")
+    monkeypatch.delattr("activitynet.classifier.Classifier.fit")
     assert read_study(run) == result
     assert (run / "study.html").read_bytes() == page
 

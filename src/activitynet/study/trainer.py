@@ -10,14 +10,13 @@ from pathlib import Path
 
 from activitynet.classifier import Classifier
 from activitynet.data.dataset import PhotoData
-from activitynet.errors import TrainingError, clipped
+from activitynet.errors import NotFiniteError, TrainingError, clipped
 from activitynet.study.definition import Study
 from activitynet.study.results import Run
 from activitynet.study.study_folder import StudyFolder
 from activitynet.study.trials import Proposal, Taken
 from activitynet.training import Event, FitResult, RunFolder
 from activitynet.training.signals import StopSignals
-from activitynet.training.step import NotFiniteError
 
 _log = logging.getLogger(__name__)
 

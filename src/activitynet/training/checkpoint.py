@@ -15,14 +15,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from activitynet.errors import StorageError, TrainingError, WeightsError
+from activitynet.errors import NotFiniteError, StorageError, TrainingError, WeightsError
 from activitynet.runtime import distributed
 from activitynet.serialization.tensors import read_metadata, read_tensors, save_tensors
 from activitynet.training.optim import WeightAverage
 from activitynet.training.recipe import Checkpoint
 from activitynet.training.run import RunFolder
 from activitynet.training.signals import Interrupted, StopSignals
-from activitynet.training.step import NotFiniteError
 
 Tensors = dict[str, torch.Tensor]
 

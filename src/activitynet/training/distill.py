@@ -152,7 +152,7 @@ class Teachers(nn.Module):
             losses = losses + self.features * share * unlike
         return losses
 
-    def share_right(self, dataset: AugmentedPhotos, device: torch.device, *, photos: int = 256) -> float:
+    def accuracy(self, dataset: AugmentedPhotos, device: torch.device, *, photos: int = 256) -> float:
         """Return how often the teachers are right about training photos, varied as in the first epoch.
 
         Args:

@@ -20,12 +20,12 @@ from activitynet.training.recipe import Recipe
 from activitynet.training.run import RunFolder
 from activitynet.training.sampler import read_steps
 from activitynet.training.signals import StopSignals
-from activitynet.training.step import Teach, compile_blocks, prepare, step_seed
+from activitynet.training.step import DistillLoss, compile_blocks, prepare, step_seed
 
 Validate = Callable[[nn.Module], Mapping[str, Any]]
 """From a model to its scores on the validation photos, as JSON values; ``macro_f1`` picks the best epoch."""
 
-Keep = Callable[[Path, nn.Module, Mapping[str, Any]], None]
+SaveEpoch = Callable[[Path, nn.Module, Mapping[str, Any]], None]
 """Writes a weights folder: where, the network, and its entry in the history."""
 
 
@@ -64,8 +64,8 @@ def train(  # noqa: PLR0915  read from top to bottom, in one place
     resume: bool = False,
     seed: int = 0,
     workers: int = 0,
-    teach: Teach | None = None,
-    keep: Keep | None = None,
+    distill_loss: DistillLoss | None = None,
+    save_epoch: SaveEpoch | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> FitResult:
     """Train a model and leave it with the weights of its best epoch.
@@ -82,8 +82,8 @@ def train(  # noqa: PLR0915  read from top to bottom, in one place
         resume: Go on from the run's last checkpoint when there is one.
         seed: Where all randomness comes from.
         workers: Processes that load photos; 0 loads in this one. The result does not depend on it.
-        teach: The loss that distils, for a recipe with teachers.
-        keep: Writes the epochs that the recipe keeps.
+        distill_loss: The distillation loss, for a recipe with teachers.
+        save_epoch: Writes the epochs that the recipe keeps.
         callbacks: Called with each `Event`, in order.
 
     Returns:
@@ -96,12 +96,13 @@ def train(  # noqa: PLR0915  read from top to bottom, in one place
         StorageError: A checkpoint cannot be written; the previous one stays.
         Interrupted: By Ctrl-C or SIGTERM; the state is saved.
     """
-    ready = prepare(model, dataset, recipe, seed=seed, workers=workers, teach=teach)
+    ready = prepare(model, dataset, recipe, seed=seed, workers=workers, distill_loss=distill_loss)
     plain, batches = ready.plain, ready.batches
     steps = recipe.epochs * batches.steps
     set_rate = make_schedule(ready.optimizer, recipe, steps)
     state = TrainingState(plain, ready.optimizer, WeightAverage(plain, recipe.average, steps))
     stop = StopSignals()
+    is_main = distributed.is_main_process()
     lr = 0.0
 
     def tell(kind: Any, epoch: int, **facts: Any) -> None:
@@ -123,11 +124,11 @@ def train(  # noqa: PLR0915  read from top to bottom, in one place
         with state.changing():
             is_best = state.note(entry, timing)
             wanted = state.wanted(recipe.checkpoint)
-            if run is not None and keep is not None and epoch in wanted and distributed.is_main_process():
-                keep(run.snapshot(epoch), kept, entry)
+            if run is not None and save_epoch is not None and epoch in wanted and is_main:
+                save_epoch(run.snapshot(epoch), kept, entry)
         if run is not None:
             state.save(run)
-        if run is not None and distributed.is_main_process():
+        if run is not None and is_main:
             run.remove_snapshots(but=wanted)
         tell("epoch", epoch, scores=scores, best=is_best, loss=entry["loss"], images_per_second=speed)
 

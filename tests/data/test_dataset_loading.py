@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data._utils import signal_handling
 
-from activitynet.data.dataset import batches_of
+from activitynet.data.dataset import batches_of, worker_died_message
 from activitynet.errors import DataError, ImageError
 
 
@@ -93,3 +93,19 @@ def test_so_is_one_whose_socket_fails_first(error: Exception) -> None:
 def test_other_faults_stay_what_they_are() -> None:
     with pytest.raises(RuntimeError, match="other"):
         list(batches_of(broken(RuntimeError("other"))))
+
+
+@pytest.mark.parametrize(
+    ("method", "error", "says"),
+    [
+        ("spawn", "DataLoader worker (pid(s) 7) exited unexpectedly", "if __name__ == '__main__':"),
+        ("fork", "DataLoader worker (pid(s) 7) exited unexpectedly", "memory runs out"),
+        ("spawn", "DataLoader worker (pid 7) is killed by signal: Killed.", "memory runs out"),
+        ("fork", "DataLoader worker (pid 7) is killed by signal: Bus error.", "/dev/shm"),
+    ],
+)
+def test_the_remedy_for_a_dead_process_fits(
+    method: str, error: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("multiprocessing.get_start_method", lambda **_: method)
+    assert says in worker_died_message(RuntimeError(error))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import re
 import signal
 import threading
@@ -261,11 +262,23 @@ def batches_of(loader: Iterable[_Batch]) -> Iterator[_Batch]:
             # The loader says so, or the socket fails over which tensors come. Photos raise none of these.
             if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
                 raise
-            raise DataError(
-                f"a process that loads photos has died ({error}). It is killed so when memory runs out: "
-                "use fewer workers or smaller batches."
-            ) from error
+            raise DataError(worker_died_message(error)) from error
         yield batch
+
+
+def worker_died_message(error: Exception) -> str:
+    """Say why a process that loads photos has probably died, and what to do."""
+    died = f"a process that loads photos has died ({' '.join(str(error).split())})."
+    if "bus error" in str(error).lower() or "shared memory" in str(error).lower():
+        return f"{died} Shared memory is full: use workers=0 (--workers 0), or a larger /dev/shm."
+    # Asked so, it does not fix the start method for the rest of the program.
+    method = multiprocessing.get_start_method(allow_none=True) or multiprocessing.get_all_start_methods()[0]
+    if method != "fork" and "killed by signal" not in str(error):
+        return (
+            f"{died} Each such process imports your script: put what it runs under "
+            "if __name__ == '__main__':, or use workers=0."
+        )
+    return f"{died} That happens when memory runs out: use fewer workers or smaller batches."
 
 
 @contextlib.contextmanager

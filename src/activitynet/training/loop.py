@@ -14,7 +14,7 @@ from torch import nn
 from activitynet.data.augmented import AugmentedPhotos
 from activitynet.runtime import distributed
 from activitynet.training.callbacks import Callback, Event
-from activitynet.training.checkpoint import TrainingState, has_checkpoint, saved_on_the_way_out
+from activitynet.training.checkpoint import TrainingState, has_checkpoint, saving_on_exit
 from activitynet.training.optim import WeightAverage, checkpoint_gradients, make_schedule, set_training_mode
 from activitynet.training.recipe import Recipe
 from activitynet.training.run import RunFolder
@@ -31,7 +31,7 @@ SaveEpoch = Callable[[Path, nn.Module, Mapping[str, Any]], None]
 
 @dataclass(frozen=True)
 class FitResult:
-    """What a training run came to.
+    """The outcome of a training run.
 
     Attributes:
         history: One entry an epoch: epoch, step, loss, lr and the validation scores.
@@ -105,15 +105,15 @@ def train(  # noqa: PLR0915  read from top to bottom, in one place
     is_main = distributed.is_main_process()
     lr = 0.0
 
-    def tell(kind: Any, epoch: int, **facts: Any) -> None:
+    def emit(kind: Any, epoch: int, **facts: Any) -> None:
         event = Event(kind, epoch=epoch, epochs=recipe.epochs, step=state.step, steps=steps, lr=lr, **facts)
         for callback in callbacks:
             callback(event)
 
-    def close_epoch(epoch: int) -> None:
-        """Validate, note, keep and save."""
+    def finish_epoch(epoch: int) -> None:
+        """Validate, record the scores, keep the weights and save the state."""
         kept, began = state.average.kept(), time.perf_counter()
-        distributed.broadcast_tensors(kept.buffers())  # norms' statistics: each process has seen other photos
+        distributed.broadcast_tensors(kept.buffers())  # norms' statistics differ between processes
         with stop.between_batches_of(kept):
             scores = validate(kept)
         entry = {"epoch": epoch, "step": state.step, "lr": lr, "loss": state.mean_loss, **scores}
@@ -122,23 +122,23 @@ def train(  # noqa: PLR0915  read from top to bottom, in one place
         timing["images_per_second"] = speed
         timing["validation_seconds"] = time.perf_counter() - began
         with state.changing():
-            is_best = state.note(entry, timing)
-            wanted = state.wanted(recipe.checkpoint)
-            if run is not None and save_epoch is not None and epoch in wanted and is_main:
+            is_best = state.end_epoch(entry, timing)
+            to_keep = state.epochs_to_keep(recipe.checkpoint)
+            if run is not None and save_epoch is not None and epoch in to_keep and is_main:
                 save_epoch(run.snapshot(epoch), kept, entry)
         if run is not None:
             state.save(run)
         if run is not None and is_main:
-            run.remove_snapshots(but=wanted)
-        tell("epoch", epoch, scores=scores, best=is_best, loss=entry["loss"], images_per_second=speed)
+            run.remove_snapshots(but=to_keep)
+        emit("epoch", epoch, scores=scores, best=is_best, loss=entry["loss"], images_per_second=speed)
 
-    with torch.random.fork_rng(), stop, saved_on_the_way_out(state, run, stop):
+    with torch.random.fork_rng(), stop, saving_on_exit(state, run, stop):
         if run is not None and resume and has_checkpoint(run.last):
             state.restore(run)
             lr = set_rate(state.step - 1) if state.step else 0.0
-        tell("start", max(0, state.epoch))
+        emit("start", max(0, state.epoch))
         if state.epoch < 0:
-            close_epoch(0)
+            finish_epoch(0)
         for epoch in range(state.epoch + 1, recipe.epochs + 1):
             if recipe.patience and state.epoch - state.best_epoch >= recipe.patience:
                 break
@@ -155,16 +155,16 @@ def train(  # noqa: PLR0915  read from top to bottom, in one place
                     state.average.update(state.step + 1)
                     state.count_step(loss)
                 speed = state.images_per_second(batches.batch_size)
-                tell("step", epoch, loss=loss, images_per_second=speed)
+                emit("step", epoch, loss=loss, images_per_second=speed)
                 if run is not None and state.is_due(recipe.checkpoint):
                     state.save(run)
                 stop.raise_if_received(ready.device)
-            close_epoch(epoch)
+            finish_epoch(epoch)
 
     plain.load_state_dict(state.best)
     plain.eval().requires_grad_(True)
     checkpoint_gradients(plain, False)
     compile_blocks(plain, False)
-    tell("end", state.epoch)
+    emit("end", state.epoch)
     folder = run.path if run is not None else None
     return FitResult(tuple(state.history), tuple(state.timings), state.best_epoch, folder)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -15,9 +16,9 @@ from PIL import Image
 from activitynet import Classifier, Recipe, create_model
 from activitynet.data.augment import Augment
 from activitynet.data.class_folders import open_folder
-from activitynet.errors import DataError, ImageError, ModelError, TrainingError
+from activitynet.errors import DataError, ImageError, ModelError, StorageError, TrainingError
 from activitynet.predictor import EvaluateOptions, PredictOptions
-from activitynet.training import FitResult
+from activitynet.training import Event, FitResult
 from activitynet.training.fit import TrainKeywords, TrainOptions
 
 CLASSES = ("blue sky", "green", "red")
@@ -257,6 +258,18 @@ def test_a_resumed_run_draws_the_confusion_matrix_of_the_weights_it_keeps(
     picture.write_bytes(b"of an earlier epoch: the run was killed before it drew the best one")
     fit("run", resume=True)
     assert picture.read_bytes() == before
+
+
+def test_a_run_folder_that_is_removed_midway_ends_the_run_in_one_line(photos: Path, tmp_path: Path) -> None:
+    def remove(event: Event) -> None:
+        if event.kind == "step" and event.epoch == 2:
+            shutil.rmtree(tmp_path / "run", ignore_errors=True)
+
+    classifier = Classifier("test_resnet_se", image_size=32)
+    with pytest.raises(StorageError, match="was removed or moved while the run wrote to it"):
+        classifier.fit(
+            photos, recipe=RECIPE, run=tmp_path / "run", workers=0, progress=False, callbacks=[remove]
+        )
 
 
 @pytest.fixture

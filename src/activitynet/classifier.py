@@ -26,6 +26,7 @@ from activitynet.runtime.devices import default_workers, resolve_device
 from activitynet.training import FitResult, Recipe
 from activitynet.training.card_facts import card_scores, confusion_picture
 from activitynet.training.fit import (
+    FitKeywords,
     TrainKeywords,
     TrainOptions,
     check_trainable,
@@ -77,8 +78,7 @@ class Classifier(Predictor):
 
     Example:
         >>> from activitynet import Classifier
-        >>> classifier = Classifier("resnet18_se")
-        >>> classifier.classes is None
+        >>> Classifier("resnet18_se").classes is None
         True
     """
 
@@ -116,20 +116,12 @@ class Classifier(Predictor):
 
     @property
     def model(self) -> nn.Module:
-        """The network, in evaluation mode unless you change it.
-
-        Raises:
-            ModelError: There is none yet.
-        """
+        """The network, in evaluation mode unless you change it; without one, a `ModelError` is raised."""
         return self._ready()[0]
 
     @property
     def engine(self) -> str:
-        """What predictions are computed by and in which precision, such as ``"openvino bf16"``.
-
-        Raises:
-            ModelError: There is no model yet.
-        """
+        """What computes predictions, and in which precision, such as ``"openvino bf16"``."""
         model = self.model
         return model.description if isinstance(model, Engine) else "torch fp32"
 
@@ -175,17 +167,24 @@ class Classifier(Predictor):
             StorageError: Something cannot be written.
             activitynet.training.Interrupted: By Ctrl-C or SIGTERM; the state is saved.
         """
-        named = {"recipe", "settings", "epochs", "batch_size", "lr"}
-        check_keywords("fit", options, {*TrainKeywords.__annotations__, *named})
+        check_keywords("fit", options, {*FitKeywords.__annotations__, "recipe"})
         chosen = resolve_recipe(recipe, settings, epochs=epochs, batch_size=batch_size, lr=lr)
         how = TrainOptions(**options)
-        self._check_trainable()
+        self._refuse_engine()
+        check_trainable(self._model, self._model_args)
         distributed.initialize(self.device)
         checked = distributed.broadcast_from_main(
             lambda: self._open_for_training(data, skip_bad=how.skip_bad)
         )
         model, preprocess = self._model_for(checked.data, chosen, how.seed)
-        plan = plan_fit(model, checked, preprocess, chosen, how, described=self._description())
+        network = {
+            "architecture": self._architecture,
+            "model_args": self._model_args,
+            "init_from": None if self._init_from is None else str(self._init_from),
+            "image_size": self._image_size,
+            "resize": self._resize,
+        }
+        plan = plan_fit(model, checked, preprocess, chosen, how, described=network)
         self.classes = checked.data.classes
         self._set_model(model, preprocess)
         self.temperature, self.unknown_below = 1.0, 0.0  # the old ones belong to other weights
@@ -201,11 +200,7 @@ class Classifier(Predictor):
         data: Data,
         *,
         recipe: str | os.PathLike[str] | Recipe = "fine_tune",
-        settings: Mapping[str, Any] | None = None,
-        epochs: int | None = None,
-        batch_size: int | None = None,
-        lr: float | None = None,
-        **options: Unpack[TrainKeywords],
+        **options: Unpack[FitKeywords],
     ) -> FitResult:
         """Adapt pretrained weights: fit the head on frozen features, then train with a low learning rate.
 
@@ -213,12 +208,8 @@ class Classifier(Predictor):
 
         Args:
             data: Labelled photos, split into ``train`` and ``val`` or not.
-            recipe: What to do: a name of `activitynet.training.list_recipes`, a TOML file, or a `Recipe`.
-            settings: Fields of the recipe to change, by their dotted names.
-            epochs: Passes over the training photos.
-            batch_size: Photos per step, over all devices together.
-            lr: Peak learning rate.
-            **options: How to run it; see `activitynet.training.fit.TrainOptions`.
+            recipe: A name of `activitynet.training.list_recipes`, a TOML file, or a `Recipe`.
+            **options: The other keyword arguments of `fit`.
 
         Returns:
             The history and the best epoch.
@@ -232,9 +223,7 @@ class Classifier(Predictor):
                 "fine-tuning needs pretrained weights: name them with init_from (--init-from on the command "
                 "line), or load a classifier; fit (the train command) starts from random weights."
             )
-        return self.fit(
-            data, recipe=recipe, settings=settings, epochs=epochs, batch_size=batch_size, lr=lr, **options
-        )
+        return self.fit(data, recipe=recipe, **options)
 
     @torch.inference_mode(mode=False)
     @torch.enable_grad()
@@ -261,13 +250,11 @@ class Classifier(Predictor):
             skip_bad: Leave out photos that cannot be read, instead of refusing the data.
 
         Raises:
-            DataError: The data cannot be used, or photos are broken.
-            ModelError: The model cannot be created or trained.
-            TrainingError: The recipe cannot be used.
-            StorageError: The plot cannot be written.
+            ActivityNetError: Any error of `fit`.
         """
         chosen = resolve_recipe(recipe, settings)
-        self._check_trainable()
+        self._refuse_engine()
+        check_trainable(self._model, self._model_args)
         photos = self._open_for_training(data, skip_bad=skip_bad).data
         model, preprocess = self._model_for(photos, chosen, seed)
         workers = default_workers() if workers is None else workers
@@ -360,14 +347,13 @@ class Classifier(Predictor):
     ) -> Classifier:
         """Load weights: the package's own, a folder, released ones, a Hub repository, or an exported file.
 
-        With an engine the classifier only predicts and evaluates, but faster; its probabilities agree with
-        the network's to about 1e-5 in float32, and to about 1e-2 in bfloat16.
+        With an engine the classifier only predicts and evaluates, but faster; its probabilities differ from
+        the network's by about 1e-5 in float32, and 1e-2 in bfloat16.
 
         Args:
-            source: ``"default"``, the small model that comes with the package; a folder that `save` or a run
-                wrote; a file that ends in ``.onnx`` or ``.xml``; a name of ``list_models(pretrained=True)``;
-                or a repository, ``"org/name"`` or ``"org/name@revision"``. See
-                `activitynet.weights.find_weights`.
+            source: ``"default"``, the small model that comes with the package; a weights folder; a file that
+                ends in ``.onnx`` or ``.xml``; a name of ``list_models(pretrained=True)``; or a repository,
+                ``"org/name"`` or ``"org/name@revision"``. See `activitynet.weights.find_weights`.
             device: ``"cpu"``, ``"cuda"``, …; `None` takes the machine's accelerator if it has one.
             engine: ``"torch"``, ``"onnxruntime"``, ``"openvino"``, or ``"auto"``, which tries the installed
                 ones, takes the fastest and logs its name. `None` keeps a folder's network as it is, to be
@@ -403,11 +389,7 @@ class Classifier(Predictor):
         return classifier
 
     def macs(self) -> float:
-        """Return the multiply-adds per photo.
-
-        Raises:
-            ModelError: There is no model yet, or it runs on an engine.
-        """
+        """Return the multiply-adds per photo; an engine raises a `ModelError`."""
         self._refuse_engine()
         model, preprocess, _ = self._ready()
         assert isinstance(preprocess, Preprocess)  # noqa: S101  several views come with an engine only
@@ -436,10 +418,6 @@ class Classifier(Predictor):
         self._model = model.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.preprocess = preprocess
 
-    def _check_trainable(self) -> None:
-        self._refuse_engine()
-        check_trainable(self._model, self._model_args)
-
     def _open_for_training(self, data: Data, *, skip_bad: bool) -> Checked:
         photos = self._open(data)
         for split in ("train", "val"):
@@ -467,16 +445,6 @@ class Classifier(Predictor):
             _log.info("%s", model.warm_start.summary())  # type: ignore[operator, union-attr]
         preprocess = Preprocess.from_model(model, size=self._image_size, resize=self._resize)
         return model.to(self.device), preprocess
-
-    def _description(self) -> dict[str, Any]:
-        """Return what a run's configuration says of the network."""
-        return {
-            "architecture": self._architecture,
-            "model_args": self._model_args,
-            "init_from": None if self._init_from is None else str(self._init_from),
-            "image_size": self._image_size,
-            "resize": self._resize,
-        }
 
     def _export_card(self) -> Card:
         return self._card(self._card_facts, architecture=type(self.model).__name__)

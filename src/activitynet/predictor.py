@@ -86,11 +86,7 @@ class Predictor(ABC):
 
     @abstractmethod
     def _ready(self) -> Ready:
-        """Return the network, its preprocessing and its classes.
-
-        Raises:
-            ModelError: There are no weights yet.
-        """
+        """Return the network, its preprocessing and its classes, or raise `ModelError` if there are none."""
 
     @abstractmethod
     def macs(self) -> float:
@@ -105,11 +101,7 @@ class Predictor(ABC):
         scores: Scores | None = None,
         half: bool = False,
     ) -> Path:
-        """Write the weights and their card into a folder.
-
-        Raises:
-            ModelError: This kind of predictor has no weights of its own.
-        """
+        """Write the weights and their card into a folder."""
         raise ModelError(f"a {type(self).__name__} cannot be saved; save what it was made of.")
 
     def _export_card(self) -> Card | EnsembleCard:
@@ -151,8 +143,7 @@ class Predictor(ABC):
     def collect_outputs(self, data: Data, **options: Unpack[EvaluateOptions]) -> Outputs:
         """Return the outputs for labelled photos, from which everything in `evaluation` is computed.
 
-        In a distributed run (`torchrun`) every process calls this; each computes a share, and all of them
-        return all outputs.
+        In a distributed run (`torchrun`) every process calls this, computes a share, and returns everything.
 
         Args:
             data: Labelled photos with the same classes.
@@ -251,11 +242,10 @@ class Predictor(ABC):
         """Predict into a file, one row per photo, in a way that can be resumed.
 
         Args:
-            path: A file that ends in ``.csv``, ``.jsonl`` or ``.parquet``; see
-                `activitynet.inference.PredictionFile`.
+            path: A ``.csv``, ``.jsonl`` or ``.parquet`` file; see `activitynet.inference.PredictionFile`.
             photos: What `predict` takes; to resume, the same photos in the same order.
-            resume: Continue a file that exists: photos in it are not predicted again, not even those that
-                could not be read. The file does not record the weights or ``tta``: give the same.
+            resume: Continue a file that exists: photos in it, readable or not, are not predicted again. The
+                file does not record the weights or ``tta``: give the same.
             progress: Called with the tally after each photo.
             **options: The keyword arguments of `predict`. ``top`` is limited to the number of classes.
 
@@ -350,7 +340,7 @@ class Predictor(ABC):
         Raises:
             DataError: The data or the split cannot be used, or photos are broken.
             ImageError: The photo cannot be read, or there is not exactly one.
-            ModelError: There are no weights yet, or the model has no features to compare.
+            ModelError: There are no weights yet, or the model has no features.
         """
         model, preprocess, _ = self._ready()
         image = _one_image(photo, "nearest")
@@ -383,11 +373,11 @@ class Predictor(ABC):
             scores: What `evaluate` returned, for the card and the page; `None` keeps what is known.
 
         Returns:
-            ``org/name@COMMIT``, a name for `load` that never changes its meaning.
+            ``org/name@COMMIT``, a permanent name for `load`.
 
         Raises:
-            ModelError: There are no weights yet, or they cannot be saved.
             HubError: The Hub cannot be reached, or refuses.
+            ModelError: There are no weights yet, or they cannot be saved.
         """
         with tempfile.TemporaryDirectory() as temporary:
             folder = self.save(
@@ -404,20 +394,14 @@ class Predictor(ABC):
     ) -> Path:
         """Write a file that turns photos into probabilities without this library.
 
-        Its input is uint8 RGB photos (batch, height, width, 3) of any size, one size per batch; its output is
-        float32 probabilities (batch, classes). Preprocessing and temperature are inside, and so are all
-        members of an ensemble. The card, with the class names, is in its metadata as ``activitynet.card``.
-        `activitynet.Classifier.load` reads ``.onnx`` and ``.xml``.
+        Input: uint8 RGB photos (batch, height, width, 3) of any size. Output: float32 probabilities (batch,
+        classes). Preprocessing, temperature and all members of an ensemble are inside; the card is in the
+        metadata as ``activitynet.card``. `activitynet.Classifier.load` reads ``.onnx`` and ``.xml``.
 
         Args:
-            path: A file that ends in ``.onnx``, ``.xml`` (with the tensors in a ``.bin`` beside it) or
-                ``.pt2``.
+            path: A ``.onnx``, ``.xml`` (with the tensors in a ``.bin`` beside it) or ``.pt2`` file.
             format: ``"onnx"``, ``"openvino"`` or ``"torch"``.
-            calibrate: Labelled photos; those of ``train`` choose the ranges of 8-bit numbers. `None` keeps
-                float32.
-
-        Returns:
-            The path.
+            calibrate: Labelled photos, whose ``train`` sets the ranges of 8-bit numbers; `None`: float32.
 
         Raises:
             DataError: The data to calibrate with cannot be used.

@@ -22,7 +22,7 @@ from activitynet.data.cache import PhotoCache
 from activitynet.data.dataset import Photo, PhotoData, PhotoDataset
 from activitynet.data.preprocess import Preprocess
 from activitynet.data.scan import Checked, count_skipped
-from activitynet.errors import DataError, ModelError, TrainingError
+from activitynet.errors import DataError, ModelError, StorageError, TrainingError
 from activitynet.evaluation import Scores, plot_confusion, plot_learning_curves, plot_per_class_f1, score
 from activitynet.inference import device_of, forward_dataset
 from activitynet.runtime import distributed
@@ -113,6 +113,15 @@ class TrainKeywords(TypedDict, total=False):
     progress: bool
     track: Sequence[str]
     callbacks: Sequence[Callback]
+
+
+class FitKeywords(TrainKeywords, total=False):
+    """The keyword arguments of `activitynet.Classifier.fit`, which describes them, except ``recipe``."""
+
+    settings: Mapping[str, Any] | None
+    epochs: int | None
+    batch_size: int | None
+    lr: float | None
 
 
 def check_trainable(model: nn.Module | None, model_args: Mapping[str, Any]) -> None:
@@ -390,8 +399,17 @@ class _Plots:
         self._due = 0.0
 
     def draw(self, best: Scores | None, *, at_once: bool = False) -> None:
-        """Draw the scores of a new best epoch, if there is one, and the curves when they are due."""
+        """Draw the scores of a new best epoch, if there is one, and the curves when they are due.
+
+        Raises:
+            StorageError: A plot cannot be written, or the run folder is gone.
+        """
         run, began = self._run, time.monotonic()
+        if not run.config.exists():
+            raise StorageError(
+                f"the run folder {str(run.path)!r} was removed or moved while the run wrote to it; "
+                "start again in a new folder."
+            )
         if best is not None:
             plot_confusion(best, run.plots / "confusion.png")
         if at_once or began >= self._due:

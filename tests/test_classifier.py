@@ -1,17 +1,25 @@
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import json
+import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from activitynet import Classifier, Recipe, create_model
 from activitynet.data.augment import Augment
 from activitynet.data.class_folders import open_folder
-from activitynet.errors import DataError, ImageError, ModelError, TrainingError
-from activitynet.training import FitResult
+from activitynet.errors import DataError, ImageError, ModelError, StorageError, TrainingError
+from activitynet.predictor import EvaluateOptions, PredictOptions
+from activitynet.training import Event, FitResult
+from activitynet.training.fit import TrainKeywords, TrainOptions
 
 CLASSES = ("blue sky", "green", "red")
 RECIPE = Recipe(epochs=3, batch_size=8, augment=Augment(color=0.0))
@@ -168,7 +176,7 @@ def test_evaluation_does_not_touch_the_cache(
         loaded.fit(photos, epochs=1, workers=0, progress=False, cache=tmp_path / "cache", cache_gb=0)
 
 
-def test_models_and_data_that_do_not_belong_together_are_refused(photos: Path, tmp_path: Path) -> None:
+def test_models_and_data_that_do_not_belong_together_are_refused(photos: Path) -> None:
     with pytest.raises(ModelError, match="no weights yet"):
         Classifier().predict(photos)
     with pytest.raises(ModelError, match="needs pretrained weights"):
@@ -178,13 +186,90 @@ def test_models_and_data_that_do_not_belong_together_are_refused(photos: Path, t
     with pytest.raises(ModelError, match=r"3 outputs.*2 classes"):
         Classifier(create_model("test_resnet_se", num_classes=3), ["a", "b"])
     with pytest.raises(ModelError, match="Did you mean 'test_resnet_se'"):
-        Classifier("test_resnet_s").fit(photos, run=tmp_path / "run", progress=False)
-    assert not (tmp_path / "run").exists()
+        Classifier("test_resnet_s")
+    with pytest.raises(ModelError, match="Did you mean 'timm/test_resnet'"):
+        Classifier("timm/test_resne")
     with pytest.raises(DataError, match="blue_sky"):
         Classifier("test_resnet_se", classes=["red", "green"]).fit(photos, progress=False)
     other = open_folder(photos, classes=["red", "green", "blue sky", "more"])
     with pytest.raises(DataError, match="classes"):
         Classifier("test_resnet_se", classes=["red", "green", "blue sky"]).fit(other, progress=False)
+
+
+def test_models_that_cannot_learn_are_refused_before_the_data_is_opened() -> None:
+    nowhere = "no/such/folder"
+    for args, says in (({"in_chans": 1}, "3 channels, and this model takes 1"),):
+        with pytest.raises(ModelError, match=says):
+            Classifier("test_resnet_se", model_args=args).fit(nowhere)
+    for change, says in ((torch.nn.Module.double, "float64"), (torch.nn.Module.half, "float16")):
+        model = change(create_model("test_resnet_se", num_classes=3))
+        with pytest.raises(ModelError, match=rf"trained in float32, .* is {says}"):
+            Classifier(model, CLASSES).fit(nowhere)
+    with torch.inference_mode():
+        model = create_model("test_resnet_se", num_classes=3)
+    with pytest.raises(ModelError, match="inference_mode"):
+        Classifier(model, CLASSES).fit(nowhere)
+
+
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+def test_gradients_that_are_switched_off_outside_are_on_inside_fit(
+    photos: Path, context: Callable[[], AbstractContextManager[None]]
+) -> None:
+    model = create_model("test_resnet_se", num_classes=3).requires_grad_(False)
+    classifier = Classifier(model, CLASSES, image_size=32)
+    before = next(model.parameters()).detach().clone()
+    with context():
+        result = classifier.fit(photos, recipe=RECIPE, epochs=1, workers=0, progress=False)
+    assert result.history[-1]["loss"] > 0
+    assert not torch.equal(before, next(classifier.model.parameters()))
+
+
+def test_options_are_one_record_and_unknown_ones_are_refused(photos: Path) -> None:
+    fields = {field.name for field in dataclasses.fields(TrainOptions)}
+    assert fields == set(TrainKeywords.__annotations__)
+    evaluate, predict = (
+        set(inspect.signature(method).parameters) for method in (Classifier.evaluate, Classifier.predict)
+    )
+    assert set(EvaluateOptions.__annotations__) == evaluate - {"self", "data"}
+    assert set(PredictOptions.__annotations__) == predict - {"self", "photos", "after"}
+    classifier = Classifier("test_resnet_se")
+    calls: list[tuple[Callable[..., object], str, str]] = [
+        (classifier.fit, "epoch", "epochs"),
+        (classifier.fit, "worker", "workers"),
+        (classifier.collect_outputs, "batchsize", "batch_size"),
+        (classifier.predict_one, "topp", "top"),
+    ]
+    for method, wrong, right in calls:
+        with pytest.raises(TypeError, match=rf"{wrong!r}\. Did you mean {right!r}"):
+            method(photos, **{wrong: 1})
+
+
+def test_a_resumed_run_draws_the_confusion_matrix_of_the_weights_it_keeps(
+    photos: Path, tmp_path: Path
+) -> None:
+    def fit(run: str, **options: object) -> None:
+        Classifier("test_resnet_se", image_size=32).fit(
+            photos, recipe=RECIPE, run=tmp_path / run, workers=0, progress=False, **options
+        )
+
+    fit("run")
+    picture = tmp_path / "run/plots/confusion.png"
+    before = picture.read_bytes()
+    picture.write_bytes(b"of an earlier epoch: the run was killed before it drew the best one")
+    fit("run", resume=True)
+    assert picture.read_bytes() == before
+
+
+def test_a_run_folder_that_is_removed_midway_ends_the_run_in_one_line(photos: Path, tmp_path: Path) -> None:
+    def remove(event: Event) -> None:
+        if event.kind == "step" and event.epoch == 2:
+            shutil.rmtree(tmp_path / "run", ignore_errors=True)
+
+    classifier = Classifier("test_resnet_se", image_size=32)
+    with pytest.raises(StorageError, match="was removed or moved while the run wrote to it"):
+        classifier.fit(
+            photos, recipe=RECIPE, run=tmp_path / "run", workers=0, progress=False, callbacks=[remove]
+        )
 
 
 @pytest.fixture

@@ -30,7 +30,8 @@ from activitynet.evaluation import score
 from activitynet.evaluation.calibration import expected_calibration_error, fit_temperature
 from activitynet.evaluation.stats import log_softmax
 from activitynet.hub.releases import INDEX, SUFFIXES
-from activitynet.training.fit import default_workers, training_text
+from activitynet.runtime.devices import default_workers
+from activitynet.training.card_facts import training_text
 from activitynet.weights import Card, load_weights, read_card
 from activitynet.zoo.build import count_macs
 

@@ -16,7 +16,7 @@ from photos import LICENCE, LITE0, SOURCES
 
 from activitynet import Classifier
 from activitynet.data.open import open_data
-from activitynet.training.fit import training_text
+from activitynet.training.card_facts import training_text
 from activitynet.weights import DEFAULT, find_weights
 
 

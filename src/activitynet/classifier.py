@@ -1,120 +1,301 @@
-"""`Classifier`: train, fine-tune, evaluate and predict, one object over all the rooms."""
+"""`Classifier`: trains, evaluates, predicts, saves and loads."""
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from activitynet.data.preprocess import Preprocess, Views
-from activitynet.errors import ModelError
-from activitynet.evaluation import Scores
+from activitynet.data.dataset import PhotoData
+from activitynet.data.preprocess import Preprocess, Resize, Views
+from activitynet.data.scan import CheckedData
+from activitynet.errors import DataError, ModelError, check_keywords
+from activitynet.evaluation import Scores, plot_learning_rates
 from activitynet.evaluation.calibration import Calibration, Method, fit_calibration, fold_scaling
 from activitynet.export import is_exported
-from activitynet.inference import (
-    Engine,
-    EngineName,
-    Precision,
-    Prediction,
-    best_device,
-    compile_network,
-    load_exported,
+from activitynet.inference import Engine, EngineName, Precision, Prediction, compile_network, load_exported
+from activitynet.predictor import Data, EvaluateOptions, Predictor, Ready, check_readable
+from activitynet.runtime import distributed
+from activitynet.runtime.devices import default_workers, resolve_device
+from activitynet.runtime.seeds import derived_seed
+from activitynet.training import FitResult, Recipe
+from activitynet.training.card_facts import card_scores, confusion_picture
+from activitynet.training.fit import (
+    FitKeywords,
+    TrainKeywords,
+    TrainOptions,
+    check_trainable,
+    fit_model,
+    plan_fit,
+    resolve_recipe,
+    search_learning_rate,
 )
-from activitynet.learner import Learner
-from activitynet.predictor import Data
-from activitynet.publishable import confusion_picture
-from activitynet.training.fit import card_scores
+from activitynet.training.tune import LearningRates
 from activitynet.weights import DEFAULT, Card, EnsembleCard, find_weights, load_weights, save_weights
-from activitynet.zoo.build import count_macs
+from activitynet.zoo import create_model
+from activitynet.zoo.build import check_model_name, count_macs
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["Classifier", "Prediction"]
 
+_log = logging.getLogger(__name__)
 
-class Classifier(Learner):
-    """Tells what is in a photo, from a fixed set of classes.
+_LEARNED_FACTS = ("metrics", "training_data", "skipped", "license", "recipe")  # of a card
+
+
+class Classifier(Predictor):
+    """Predicts which of a fixed set of classes a photo shows.
 
     Args:
-        model: A name that `activitynet.create_model` knows, or a module of your own that keeps the zoo's
-            contract.
+        model: A name that `activitynet.create_model` knows, or a module with the same interface as the
+            networks of the zoo.
         classes: Class names in the order of the model's outputs. `None` takes them from the data of the
             first `fit` or `fine_tune`.
-        init_from: Where the trunk's weights come from: a weights folder, or ``timm/NAME``. `None` starts
-            from random weights.
-        image_size: Side in pixels of the square image the model looks at. `None` takes the model's own.
-        resize: How a photo is brought to that size: ``"squash"`` stretches the whole of it, ``"crop"`` cuts
+        init_from: Pretrained weights of the trunk: a weights folder, or ``timm/NAME``. `None` starts from
+            random weights.
+        image_size: Side in pixels of the model's square input. `None` takes the model's own.
+        resize: How a photo is brought to that size: ``"squash"`` stretches the whole photo, ``"crop"`` cuts
             out its centre, ``"pad"`` fits it in. What people do often shows at the edge of a photo.
         model_args: Further arguments of the architecture (see `activitynet.create_model`).
-        device: ``"cpu"``, ``"cuda"``, …; `None` takes the machine's accelerator when it has one.
+        device: ``"cpu"``, ``"cuda"``, …; `None` takes the machine's accelerator if it has one.
 
     Attributes:
         classes: Class names in the order of the outputs; `None` until they are known.
-        preprocess: What turns a photo into the model's input; `None` until the model is made.
+        preprocess: Turns a photo into the model's input; `None` until the model is created.
         temperature: Logits are divided by it before the softmax.
-        unknown_below: A photo whose most probable class is less probable is unknown; 0 for none.
+        unknown_below: A photo is unknown if its most probable class is less probable than this; 0 for none.
+
+    Raises:
+        ModelError: There is no such model or device, or the classes do not fit the model.
 
     Example:
         >>> from activitynet import Classifier
-        >>> classifier = Classifier("resnet18_se")
-        >>> classifier.classes is None
+        >>> Classifier("resnet18_se").classes is None
         True
     """
 
+    def __init__(
+        self,
+        model: str | nn.Module = "resnet18_se",
+        classes: Sequence[str] | None = None,
+        *,
+        init_from: str | os.PathLike[str] | None = None,
+        image_size: int | None = None,
+        resize: Resize = "squash",
+        model_args: Mapping[str, Any] | None = None,
+        device: str | None = None,
+    ) -> None:
+        self.classes: tuple[str, ...] | None = tuple(classes) if classes is not None else None
+        self.preprocess: Preprocess | Views | None = None
+        self.temperature, self.unknown_below = 1.0, 0.0
+        self.device = resolve_device(device)
+        self._init_from = init_from
+        self._image_size = image_size
+        self._resize: Resize = resize
+        self._model_args = dict(model_args or {})
+        self._model: nn.Module | None = None
+        self._card_facts: dict[str, Any] = {}
+        if isinstance(model, str):
+            check_model_name(model)
+            self._architecture = model
+            return
+        if self.classes is None:
+            raise ModelError("name the classes of a model of your own: Classifier(model, classes=[...]).")
+        self._architecture = getattr(model, "architecture", type(model).__name__)
+        if not isinstance(model, Engine):
+            self.preprocess = Preprocess.from_model(model, size=image_size, resize=resize)
+        self._set_model(model, self.preprocess)
+
+    @property
+    def model(self) -> nn.Module:
+        """The network, in evaluation mode unless you change it; without one, a `ModelError` is raised."""
+        return self._ready()[0]
+
     @property
     def engine(self) -> str:
-        """What predictions run on and in which numbers, such as ``"openvino bf16"``.
-
-        Raises:
-            ModelError: There is no model yet.
-        """
+        """What computes predictions, and in which precision, such as ``"openvino bf16"``."""
         model = self.model
         return model.description if isinstance(model, Engine) else "torch fp32"
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Scores of the weights, with the split they were measured on, and their calibration."""
+        return dict(self._card_facts.get("metrics", {}))
+
+    @torch.inference_mode(mode=False)
+    @torch.enable_grad()
+    def fit(
+        self,
+        data: Data,
+        *,
+        recipe: str | os.PathLike[str] | Recipe = "default",
+        settings: Mapping[str, Any] | None = None,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        lr: float | None = None,
+        **options: Unpack[TrainKeywords],
+    ) -> FitResult:
+        """Train by a recipe, and keep the epoch that scores best on the validation photos.
+
+        Args:
+            data: A folder with one folder per class, split into ``train`` and ``val`` or not (then a fifth
+                is held out); a table; or anything else that `open_data` takes. Or an opened `PhotoData`.
+            recipe: What to do: a name of `activitynet.training.list_recipes`, a TOML file, or a `Recipe`.
+            settings: Fields of the recipe to change, by their dotted names: ``{"optimizer.lr": 3e-4}``.
+            epochs: Passes over the training photos; this and the next two change the recipe as well.
+            batch_size: Photos per step, over all devices together.
+            lr: Peak learning rate.
+            **options: How to run it: ``run``, ``seed``, ``workers``, ``resume``, ``skip_bad``, ``cache``,
+                ``cache_gb``, ``progress``, ``track`` and ``callbacks``; see
+                `activitynet.training.fit.TrainOptions`.
+
+        Returns:
+            The history and the best epoch. The classifier now has that epoch's weights.
+
+        Raises:
+            DataError: The data cannot be used, or photos are broken; the first are listed.
+            ModelError: The model cannot be created or trained.
+            TrainingError: The run cannot start, continue, or be resumed.
+            StorageError: Something cannot be written.
+            activitynet.training.Interrupted: By Ctrl-C or SIGTERM; the state is saved.
+        """
+        check_keywords("fit", options, {*FitKeywords.__annotations__, "recipe"})
+        chosen = resolve_recipe(recipe, settings, epochs=epochs, batch_size=batch_size, lr=lr)
+        how = TrainOptions(**options)
+        self._refuse_engine()
+        check_trainable(self._model, self._model_args)
+        distributed.initialize(self.device)
+        checked = distributed.broadcast_from_main(
+            lambda: self._open_for_training(data, skip_bad=how.skip_bad)
+        )
+        model, preprocess = self._model_for(checked.data, chosen, how.seed)
+        network = {
+            "architecture": self._architecture,
+            "model_args": self._model_args,
+            "init_from": None if self._init_from is None else str(self._init_from),
+            "image_size": self._image_size,
+            "resize": self._resize,
+        }
+        plan = plan_fit(model, checked, preprocess, chosen, how, described=network)
+        self.classes = checked.data.classes
+        self._set_model(model, preprocess)
+        self.temperature, self.unknown_below = 1.0, 0.0  # the old ones belong to other weights
+        result = fit_model(model, plan, card=self._card)
+        self._card_facts = plan.facts(result.best)
+        if plan.folder is not None and distributed.is_main_process():
+            self.save(plan.folder.model)
+        distributed.barrier()
+        return result
+
+    def fine_tune(
+        self,
+        data: Data,
+        *,
+        recipe: str | os.PathLike[str] | Recipe = "fine_tune",
+        **options: Unpack[FitKeywords],
+    ) -> FitResult:
+        """Adapt pretrained weights: fit the head on frozen features, then train with a low learning rate.
+
+        The result never scores below the fitted head: that state is epoch 0, and the best epoch is kept.
+
+        Args:
+            data: Labelled photos, split into ``train`` and ``val`` or not.
+            recipe: A name of `activitynet.training.list_recipes`, a TOML file, or a `Recipe`.
+            **options: The other keyword arguments of `fit`.
+
+        Returns:
+            The history and the best epoch.
+
+        Raises:
+            ModelError: There is nothing to fine-tune: no ``init_from`` and no weights.
+            ActivityNetError: Any error of `fit`.
+        """
+        if self._model is None and self._init_from is None:
+            raise ModelError(
+                "fine-tuning needs pretrained weights: name them with init_from (--init-from on the command "
+                "line), or load a classifier; fit (the train command) starts from random weights."
+            )
+        return self.fit(data, recipe=recipe, **options)
+
+    @torch.inference_mode(mode=False)
+    @torch.enable_grad()
+    def find_learning_rate(
+        self,
+        data: Data,
+        *,
+        recipe: str | os.PathLike[str] | Recipe = "default",
+        settings: Mapping[str, Any] | None = None,
+        plot: str | os.PathLike[str] | None = None,
+        seed: int = 0,
+        workers: int | None = None,
+        skip_bad: bool = False,
+    ) -> LearningRates:
+        """Try learning rates from low to high, one step each, and suggest one. The network is not changed.
+
+        Args:
+            data: Labelled photos, split into ``train`` and ``val`` or not.
+            recipe: What the training is to do: a name, a TOML file, or a `Recipe`.
+            settings: Fields of the recipe to change, by their dotted names.
+            plot: A PNG to draw the losses into.
+            seed: Where all randomness comes from.
+            workers: Processes that load photos; `None` chooses by the number of cores.
+            skip_bad: Leave out photos that cannot be read, instead of refusing the data.
+
+        Raises:
+            ActivityNetError: Any error of `fit`.
+        """
+        chosen = resolve_recipe(recipe, settings)
+        self._refuse_engine()
+        check_trainable(self._model, self._model_args)
+        photos = self._open_for_training(data, skip_bad=skip_bad).data
+        model, preprocess = self._model_for(photos, chosen, seed)
+        workers = default_workers() if workers is None else workers
+        found = search_learning_rate(model, photos, preprocess, chosen, seed=seed, workers=workers)
+        if plot is not None:
+            plot_learning_rates(found.rates, found.losses, found.suggestion, plot)
+        return found
 
     def calibrate(
         self,
         data: Data,
         *,
-        split: str = "val",
         method: Method = "temperature",
         risk: float | None = None,
-        batch_size: int = 64,
-        workers: int | None = None,
-        skip_bad: bool = False,
+        **options: Unpack[EvaluateOptions],
     ) -> Calibration:
-        """Make probabilities believable, and perhaps say when a photo is of no known class.
+        """Fit probabilities to how often they are right, and optionally a threshold for unknown photos.
 
-        The classifier, and what it saves from then on, has the result: a temperature and a threshold in its
-        card, vector scaling in its last layer.
+        The classifier keeps the result, and so do weights saved later: temperature and threshold in the card,
+        vector scaling in the last layer.
 
         Args:
-            data: As for `evaluate`; photos that were not learned from.
-            split: As for `evaluate`.
-            method: ``"temperature"``, which never changes the class that is named, or ``"vector"``.
-            risk: Share of wrong answers to allow, in (0, 1): photos are unknown below the probability that
-                promises it. `None` names a class for every photo.
-            batch_size: As for `evaluate`.
-            workers: As for `evaluate`.
-            skip_bad: As for `evaluate`.
+            data: Labelled photos that were not trained on.
+            method: ``"temperature"``, which never changes the predicted class, or ``"vector"``.
+            risk: Share of wrong predictions to allow, in (0, 1): below the probability that keeps to it, a
+                photo is unknown. `None` names a class for every photo.
+            **options: The keyword arguments of `evaluate`.
 
         Raises:
-            DataError: As for `evaluate`, or the risk cannot be promised.
-            ModelError: There are no weights yet, or vector scaling has no linear layer to go into.
+            DataError: The data cannot be used, or the risk cannot be met.
+            ModelError: There are no weights yet, or vector scaling finds no linear layer to go into.
         """
         self._refuse_engine()
-        answers = self.collect_outputs(
-            data, split=split, batch_size=batch_size, workers=workers, skip_bad=skip_bad
-        )
-        found = fit_calibration(answers, method=method, risk=risk)
+        split = options.get("split", "val")
+        found = fit_calibration(self.collect_outputs(data, **options), method=method, risk=risk)
         if found.factors:
-            fold_scaling(self._ready()[0], np.array(found.factors), np.array(found.offsets))
+            fold_scaling(self.model, np.array(found.factors), np.array(found.offsets))
         self.temperature, self.unknown_below = found.temperature, found.unknown_below
         facts = {"split": f"{split} ({found.photos} photos)", "method": method, "risk": risk}
         facts |= {"ece": found.ece, "ece_held_out": found.ece_held_out}
-        self._card_facts["metrics"] = {**self._card_facts.get("metrics", {}), "calibration": facts}
+        self._card_facts["metrics"] = {**self.metrics, "calibration": facts}
         return found
 
     def save(
@@ -129,19 +310,19 @@ class Classifier(Learner):
         """Write a weights folder that `Classifier.load` reads.
 
         Args:
-            folder: Where. What is there is replaced in one step.
-            training_data: What the model was trained on, for its card. `None` keeps what is known.
-            license: Under which license the weights may be used. `None` keeps what is known.
-            scores: What `evaluate` measured, for the card and its page, with the confusion matrix as a
-                picture, in place of scores of before. `None` keeps what is known.
-            half: Keep float16: half the bytes, rounded.
+            folder: Where. An existing weights folder is replaced in one step.
+            training_data: What the model was trained on, for its card; `None` keeps what is known.
+            license: License of the weights, for the card; `None` keeps what is known.
+            scores: What `evaluate` returned. It replaces the scores of the card and of its page, and adds the
+                confusion matrix as a picture. `None` keeps what is known.
+            half: Round to float16, which halves the size.
 
         Returns:
             The folder.
 
         Raises:
             ModelError: There are no weights yet, or the network was not made by `create_model`.
-            WeightsError: The weights hold numbers that are not finite.
+            WeightsError: The weights are not finite.
             StorageError: The folder cannot be written.
         """
         facts = dict(self._card_facts)
@@ -150,11 +331,9 @@ class Classifier(Learner):
         if license is not None:
             facts["license"] = license
         if scores is not None:
-            # Scores of before take their leave, for two sets of them would only confuse.
-            kept = {name: fact for name, fact in facts.get("metrics", {}).items() if name == "calibration"}
+            kept = {name: fact for name, fact in self.metrics.items() if name == "calibration"}
             facts["metrics"] = {**kept, **card_scores(scores)}
-        picture = confusion_picture(scores)
-        save_weights(folder, self._ready()[0], self._card(facts), half=half, picture=picture)
+        save_weights(folder, self.model, self._card(facts), half=half, picture=confusion_picture(scores))
         return Path(folder)
 
     @classmethod
@@ -166,25 +345,24 @@ class Classifier(Learner):
         engine: EngineName | None = None,
         precision: Precision | None = None,
     ) -> Classifier:
-        """Read weights: the package's own, a folder's, released ones, a Hub repository's, an exported file.
+        """Load weights: the package's own, a folder, released ones, a Hub repository, or an exported file.
 
-        With an engine the classifier predicts and evaluates only, and faster; its probabilities then agree
-        with the network's to about 1e-5 in float32, and to about 1e-2 in bfloat16.
+        With an engine the classifier only predicts and evaluates, but faster; its probabilities differ from
+        the network's by about 1e-5 in float32, and 1e-2 in bfloat16.
 
         Args:
-            source: ``"default"``, the small model that comes with the package; a folder that `save` or a run
-                wrote; a file that ends in ``.onnx`` or ``.xml``; a name of ``list_models(pretrained=True)``;
-                or a repository, ``"org/name"`` or ``"org/name@revision"``. See
-                `activitynet.weights.find_weights`.
-            device: As for the class.
-            engine: What to run on: ``"torch"``, ``"onnxruntime"``, ``"openvino"``, or ``"auto"``, which tries
-                those that are installed, takes the fastest and logs which. `None` keeps a folder's network as
-                it is, to be trained, and is ``"auto"`` for a file. Making one ready takes some seconds.
+            source: ``"default"``, the small model that comes with the package; a weights folder; a file that
+                ends in ``.onnx`` or ``.xml``; a name of ``list_models(pretrained=True)``; or a repository,
+                ``"org/name"`` or ``"org/name@revision"``. See `activitynet.weights.find_weights`.
+            device: ``"cpu"``, ``"cuda"``, …; `None` takes the machine's accelerator if it has one.
+            engine: ``"torch"``, ``"onnxruntime"``, ``"openvino"``, or ``"auto"``, which tries the installed
+                ones, takes the fastest and logs its name. `None` keeps a folder's network as it is, to be
+                trained, and is ``"auto"`` for a file. Preparing an engine takes some seconds.
             precision: ``"fp32"`` or ``"bf16"`` for the engine; `None` takes bfloat16 where engine and
                 processor compute in it.
 
         Raises:
-            ModelError: The engine is unknown, not installed, or cannot run it.
+            ModelError: The engine or the device is unknown or not installed, or cannot run the network.
             WeightsError: The weights cannot be trusted: something is missing, corrupt or does not fit.
             HubError: The Hub cannot be reached, refuses, or has no such repository.
             StorageError: The Hub's cache cannot be written.
@@ -199,42 +377,83 @@ class Classifier(Learner):
             model, card = load_weights(find_weights(source))
             preprocess = card.preprocess
             if engine is not None:
-                on = torch.device(device) if device is not None else best_device()
-                model = compile_network(model.to(on), card.preprocess.size, engine, precision)
+                model = model.to(resolve_device(device))
+                model = compile_network(model, card.preprocess.size, engine, precision)
             elif precision is not None:
                 raise ModelError("precision belongs to an engine: name one, such as engine='auto'.")
+        classifier = cls(model, card.classes, device=device)
+        classifier.preprocess, classifier.temperature = preprocess, card.temperature
         if isinstance(card, Card):
-            classifier = cls(card.architecture, card.classes, model_args=card.model_args, device=device)
-            facts = ("metrics", "training_data", "skipped", "license", "recipe")
-            classifier._card_facts = {name: getattr(card, name) for name in facts}
+            classifier._card_facts = {name: getattr(card, name) for name in _LEARNED_FACTS}
             classifier.unknown_below = card.unknown_below
-        else:
-            classifier = cls("ensemble", card.classes, device=device)
-        classifier.temperature = card.temperature
-        classifier._take(model, preprocess)
         return classifier
 
     def macs(self) -> float:
-        """Return the multiply-adds that a photo costs.
-
-        Raises:
-            ModelError: There is no model yet, or it runs on an engine, which does not tell.
-        """
+        """Return the multiply-adds per photo; an engine raises a `ModelError`."""
         self._refuse_engine()
         model, preprocess, _ = self._ready()
-        assert isinstance(preprocess, Preprocess)  # noqa: S101  as in _card
+        assert isinstance(preprocess, Preprocess)  # noqa: S101  several views come with an engine only
         return count_macs(model, (3, *preprocess.size))
 
-    def _file_card(self) -> Card:
-        return self._card(
-            self._card_facts, architecture=getattr(self.model, "architecture", type(self.model).__name__)
-        )
+    def _ready(self) -> Ready:
+        if self._model is None or self.preprocess is None or self.classes is None:
+            raise ModelError(
+                "this classifier has no weights yet: call fit or fine_tune, or use Classifier.load."
+            )
+        return self._model, self.preprocess, self.classes
 
-    def _card(self, facts: Mapping[str, Any], *, architecture: Any = None) -> Card:
-        """Return the card of this network, with what is known of its weights."""
+    def _refuse_engine(self) -> None:
+        if isinstance(self._model, Engine):
+            raise ModelError(
+                f"this classifier runs on {self._model.description}, which only predicts: load the weights "
+                "folder without an engine to train, save or export it."
+            )
+
+    def _set_model(self, model: nn.Module, preprocess: Preprocess | Views | None) -> None:
+        if self.classes is not None and model.num_classes != len(self.classes):
+            raise ModelError(
+                f"the model has {model.num_classes} outputs, and {len(self.classes)} classes are named; "
+                "make them the same."
+            )
+        self._model = model.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self.preprocess = preprocess
+
+    def _open_for_training(self, data: Data, *, skip_bad: bool) -> CheckedData:
+        photos = self._open(data)
+        for split in ("train", "val"):
+            if not getattr(photos, split):
+                raise DataError(
+                    f"there are no {split!r} photos, and training needs both 'train' and 'val'; add some."
+                )
+        return check_readable(photos, skip_bad=skip_bad)
+
+    def _model_for(self, photos: PhotoData, recipe: Recipe, seed: int) -> tuple[nn.Module, Preprocess]:
+        """Return the network, and create it for the classes of these photos if there is none."""
+        if self._model is not None and isinstance(self.preprocess, Preprocess):
+            return self._model, self.preprocess
+        with torch.random.fork_rng():
+            torch.manual_seed(derived_seed(seed, "init"))
+            model = create_model(
+                self._architecture,
+                num_classes=len(photos.classes),
+                drop_rate=recipe.drop_rate,
+                drop_path_rate=recipe.drop_path_rate,
+                init_from=self._init_from,
+                model_args=self._model_args,
+            )
+        if self._init_from is not None:
+            _log.info("%s", model.warm_start.summary())  # type: ignore[operator, union-attr]
+        preprocess = Preprocess.from_model(model, size=self._image_size, resize=self._resize)
+        return model.to(self.device), preprocess
+
+    def _export_card(self) -> Card:
+        return self._card(self._card_facts, architecture=type(self.model).__name__)
+
+    def _card(self, facts: Mapping[str, Any], *, architecture: str | None = None) -> Card:
+        """Return the card; ``architecture`` names a network that create_model did not make."""
         self._refuse_engine()
         model, preprocess, classes = self._ready()
-        architecture = architecture or getattr(model, "architecture", None)
+        architecture = getattr(model, "architecture", architecture)
         if architecture is None:
             raise ModelError(
                 "only a network made by create_model can be saved, since its name is what builds it again: "

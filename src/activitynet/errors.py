@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 
 class ActivityNetError(Exception):
@@ -32,6 +32,10 @@ class HubError(ActivityNetError):
 
 class TrainingError(ActivityNetError):
     """A training run cannot start or go on."""
+
+
+class NotFiniteError(TrainingError):
+    """The loss or its gradient is not finite; the weights were not updated."""
 
 
 class DemoError(ActivityNetError):
@@ -77,3 +81,15 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the closest candidate, or ``""`` when none is close."""
     close = difflib.get_close_matches(name[:200], list(candidates), n=1, cutoff=0.6)
     return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def check_keywords(function: str, given: Iterable[str], known: Collection[str]) -> None:
+    """Refuse unknown keyword arguments as Python does, with a suggestion.
+
+    Raises:
+        TypeError: Naming the function, the argument and the closest one that exists.
+    """
+    for name in given:
+        if name not in known:
+            hint = did_you_mean(name, known)
+            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}.{hint}")

@@ -1,4 +1,4 @@
-"""What answers for photos has in common, be it one model, an ensemble or a cascade."""
+"""`Predictor`: what a `Classifier` and an `Ensemble` have in common."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import dataclasses
 import itertools
 import logging
 import os
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from PIL import Image
 from torch import nn
@@ -18,9 +20,10 @@ from activitynet.data.inputs import iter_photos
 from activitynet.data.open import open_data
 from activitynet.data.preprocess import Preprocess, Views
 from activitynet.data.scan import CheckedData, check_photos, count_skipped, skipped_message
-from activitynet.errors import DataError, ImageError, ModelError, did_you_mean
+from activitynet.errors import DataError, ImageError, ModelError, check_keywords, did_you_mean
 from activitynet.evaluation import Outputs, Scores, collect_outputs
 from activitynet.evaluation.explain import Explanation, How, explain, nearest_photos
+from activitynet.export import Format, export_model
 from activitynet.inference import (
     TTA,
     Prediction,
@@ -32,24 +35,49 @@ from activitynet.inference import (
     stream_predictions,
 )
 from activitynet.runtime import distributed
-from activitynet.runtime.devices import keep_freed_memory
-from activitynet.training.fit import default_workers
+from activitynet.runtime.devices import default_workers, keep_freed_memory
+from activitynet.weights import Card, EnsembleCard, push_weights
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 _log = logging.getLogger(__name__)
 
 Data: TypeAlias = "str | os.PathLike[str] | PhotoData"
+"""Labelled photos: anything that `activitynet.data.open.open_data` takes, or what it returns."""
 
 Ready: TypeAlias = tuple[nn.Module, Preprocess | Views, tuple[str, ...]]
-"""A module, what turns a photo into its input, and the classes of its outputs."""
+"""A network, the preprocessing of its input, and the classes of its outputs."""
+
+
+class EvaluateOptions(TypedDict, total=False):
+    """The keyword arguments of `Predictor.evaluate`, which describes them."""
+
+    split: str
+    batch_size: int
+    workers: int | None
+    skip_bad: bool
+    tta: Ways | None
+
+
+class PredictOptions(TypedDict, total=False):
+    """The keyword arguments of `Predictor.predict`, except ``after``; it describes them."""
+
+    top: int
+    batch_size: int
+    workers: int | None
+    unknown_below: float | None
+    allow_urls: bool
+    tta: Ways | None
 
 
 class Predictor(ABC):
-    """Something that tells the class of photos, and can be scored.
+    """Names the class of photos, and can be evaluated, published and exported.
 
     Attributes:
         classes: Class names in the order of the outputs; `None` until they are known.
-        temperature: Outputs are divided by it before the softmax.
-        unknown_below: A photo whose most probable class is less probable is unknown; 0 for none.
+        temperature: Logits are divided by it before the softmax.
+        unknown_below: A photo is unknown if its most probable class is less probable than this; 0 for none.
     """
 
     classes: tuple[str, ...] | None
@@ -57,19 +85,28 @@ class Predictor(ABC):
     unknown_below: float = 0.0
 
     @abstractmethod
-    def _ready(self) -> Ready: ...
+    def _ready(self) -> Ready:
+        """Return the network, its preprocessing and its classes, or raise `ModelError` if there are none."""
 
     @abstractmethod
     def macs(self) -> float:
-        """Return the multiply-adds that a photo costs; of a cascade, on average over those it has seen."""
+        """Return the multiply-adds per photo; for a cascade, their mean over the photos seen so far."""
 
-    def _looking(self, tta: Ways | None) -> tuple[Ready, float]:
-        """Return what is ready to look at photos in several ways, and the temperature of its answers."""
-        model, preprocess, classes = self._ready()
-        if tta is None:
-            return (model, preprocess, classes), self.temperature
-        looks, views = augmented(model, preprocess, TTA.of(tta), temperature=self.temperature)
-        return (looks, views, classes), 1.0
+    def save(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        training_data: str | None = None,
+        license: str | None = None,
+        scores: Scores | None = None,
+        half: bool = False,
+    ) -> Path:
+        """Write the weights and their card into a folder."""
+        raise ModelError(f"a {type(self).__name__} cannot be saved; save what it was made of.")
+
+    def _export_card(self) -> Card | EnsembleCard:
+        """Return the card to put into an exported file."""
+        raise ModelError(f"a {type(self).__name__} cannot be exported; export what it was made of.")
 
     def evaluate(
         self,
@@ -84,26 +121,38 @@ class Predictor(ABC):
         """Score on labelled photos.
 
         Args:
-            data: What `open_data` takes, or an opened `PhotoData`; of these classes.
-            split: ``"train"``, ``"val"``, ``"test"``, or ``"all"`` for every photo there is.
-            batch_size: Photos a forward pass. The scores do not depend on it.
-            workers: Processes that decode photos; `None` chooses by the machine's cores.
+            data: What `open_data` takes, or an opened `PhotoData`; with the same classes.
+            split: ``"train"``, ``"val"``, ``"test"``, or ``"all"``.
+            batch_size: Photos per forward pass. The scores do not depend on it.
+            workers: Processes that decode photos; `None` chooses by the number of cores.
             skip_bad: Leave out photos that cannot be read, instead of refusing the data. The scores name
                 each of them.
-            tta: As for `predict`.
+            tta: Test-time augmentation; see `predict`.
 
         Returns:
             Accuracy, macro-F1, per-class scores and the confusion matrix.
 
         Raises:
-            DataError: The data or the split cannot be used, or photos are broken; all of them are listed.
-            ModelError: There are no weights yet, or ``tta`` cannot be.
+            DataError: The data or the split cannot be used, or photos are broken; the first are listed.
+            ModelError: There are no weights yet, or ``tta`` does not suit the model.
         """
-        return self.collect_outputs(
+        return self._outputs(
             data, split=split, batch_size=batch_size, workers=workers, skip_bad=skip_bad, tta=tta
         ).scores()
 
-    def collect_outputs(
+    def collect_outputs(self, data: Data, **options: Unpack[EvaluateOptions]) -> Outputs:
+        """Return the outputs for labelled photos, from which everything in `evaluation` is computed.
+
+        In a distributed run (`torchrun`) every process calls this, computes a share, and returns everything.
+
+        Args:
+            data: Labelled photos with the same classes.
+            **options: The keyword arguments of `evaluate`.
+        """
+        check_keywords("collect_outputs", options, EvaluateOptions.__annotations__)
+        return self._outputs(data, **options)
+
+    def _outputs(
         self,
         data: Data,
         *,
@@ -113,54 +162,21 @@ class Predictor(ABC):
         skip_bad: bool = False,
         tta: Ways | None = None,
     ) -> Outputs:
-        """Answer for labelled photos: what everything that `evaluation` measures is computed from.
-
-        Of a distributed run (`torchrun`), every process calls this at once; each computes a share, and all
-        get all answers.
-
-        Args:
-            data: As for `evaluate`.
-            split: As for `evaluate`.
-            batch_size: As for `evaluate`.
-            workers: As for `evaluate`.
-            skip_bad: As for `evaluate`.
-            tta: As for `predict`.
-
-        Raises:
-            DataError: As for `evaluate`.
-            ModelError: As for `evaluate`.
-        """
-        (model, preprocess, classes), temperature = self._looking(tta)
+        (model, preprocess, classes), temperature = self._with_tta(tta)
         distributed.initialize(device_of(model))
-        readable, skipped = distributed.broadcast_from_main(
-            lambda: self._readable(data, split, skip_bad=skip_bad)
+        photos, skipped = distributed.broadcast_from_main(
+            lambda: self._readable_photos(data, split, skip_bad=skip_bad)
         )
-        answers = collect_outputs(
+        outputs = collect_outputs(
             model,
-            readable,
+            photos,
             preprocess,
             classes,
             temperature=temperature,
             batch_size=batch_size,
             workers=default_workers() if workers is None else workers,
         )
-        return dataclasses.replace(answers, skipped=skipped)
-
-    def _readable(
-        self, data: Data, split: str, *, skip_bad: bool
-    ) -> tuple[tuple[Photo, ...], tuple[SkippedPhoto, ...]]:
-        photos = self._open(data)
-        parts = dict(by_split(photos))
-        if split != "all" and split not in parts:
-            raise DataError(f"there is no split {split!r}; choose train, val, test or all.")
-        chosen = tuple(parts) if split == "all" else (split,)
-        if not any(parts[name] for name in chosen):
-            raise DataError(f"the data has no {split!r} photos; choose another split.")
-        train, val, test = (part if name in chosen else () for name, part in parts.items())
-        skipped = tuple(photo for photo in photos.skipped if photo.split in chosen)
-        photos = PhotoData(photos.classes, train, val, test, skipped=skipped)
-        checked = self._check(photos, skip_bad=skip_bad).data
-        return (*checked.train, *checked.val, *checked.test), checked.skipped
+        return dataclasses.replace(outputs, skipped=skipped)
 
     def predict(
         self,
@@ -174,33 +190,32 @@ class Predictor(ABC):
         tta: Ways | None = None,
         after: Iterable[str] = (),
     ) -> Iterator[Prediction]:
-        """Say what is in photos, one after the other, however many.
+        """Predict the class of photos, one after the other, however many.
 
-        Threads decode the next photos while the model looks at a batch. Memory does not grow with the number
-        of photos.
+        Memory does not grow with the number of photos.
 
         Args:
             photos: A path, a folder, a glob, bytes, a PIL image, a numpy array, a tensor, a URL, or an
                 iterable that mixes them.
             top: How many classes each prediction lists.
-            batch_size: Photos a forward pass. The answer does not depend on it.
+            batch_size: Photos per forward pass. The predictions do not depend on it.
             workers: Threads that decode; `None` takes one for each core that this process may use.
-            unknown_below: Do not name the class of a photo whose most probable one is less probable; `None`
-                takes what the weights were calibrated with, 0 names a class always.
+            unknown_below: Do not name the class of a photo if its most probable class is less probable;
+                `None` takes the value that the weights were calibrated with, 0 always names a class.
             allow_urls: Fetch photos given as http(s) URLs.
-            tta: Look at each photo in several ways, and average the probabilities: ``"flip"``, ``"crops"``,
-                ``"scales"``, several of them, or a `TTA`. Each look's probabilities are those of the
-                temperature; the average is left as it is. Of a cascade, each look is decided for itself.
-            after: Sources of the first photos, in order, which are predicted already: they are passed over.
+            tta: Test-time augmentation, the mean of the probabilities of several views of each photo:
+                ``"flip"``, ``"crops"``, ``"scales"``, several of them, or a `TTA`. The temperature applies to
+                each view, not to the mean. A cascade decides about each view separately.
+            after: Sources of the first photos, in order, that are predicted already and are left out.
 
         Yields:
-            One `Prediction` a photo, in order. One that cannot be read carries its error; the rest go on.
+            One `Prediction` per photo, in order. For a photo that cannot be read it holds the error.
 
         Raises:
             DataError: The first photos are not those of ``after``.
-            ModelError: There are no weights yet, or ``tta`` cannot be.
+            ModelError: There are no weights yet, or ``tta`` does not suit the model.
         """
-        (model, preprocess, classes), temperature = self._looking(tta)
+        (model, preprocess, classes), temperature = self._with_tta(tta)
         return stream_predictions(
             model,
             photos,
@@ -220,87 +235,53 @@ class Predictor(ABC):
         path: str | os.PathLike[str],
         photos: Any,
         *,
-        top: int = 5,
-        batch_size: int = 32,
-        workers: int | None = None,
-        unknown_below: float | None = None,
-        allow_urls: bool = False,
-        tta: Ways | None = None,
         resume: bool = False,
         progress: Callable[[Tally], None] | None = None,
+        **options: Unpack[PredictOptions],
     ) -> Tally:
-        """Predict into a file, a row a photo as they come, so that a run that was killed can go on.
-
-        On a CPU with glibc, the process keeps the memory it frees for the next photo, until it ends: photos
-        are decoded twice as fast.
+        """Predict into a file, one row per photo, in a way that can be resumed.
 
         Args:
-            path: A file that ends in ``.csv``, ``.jsonl`` or ``.parquet``; see
-                `activitynet.inference.PredictionFile`.
-            photos: As for `predict`; to go on, the same in the same order.
-            top: As for `predict`; at most as many as there are classes.
-            batch_size: As for `predict`.
-            workers: As for `predict`.
-            unknown_below: As for `predict`.
-            allow_urls: As for `predict`.
-            tta: As for `predict`.
-            resume: Go on with a file that is there: its photos are not predicted again, those that could not
-                be read included. Nothing in it tells the weights or ``tta``: give the same.
+            path: A ``.csv``, ``.jsonl`` or ``.parquet`` file; see `activitynet.inference.PredictionFile`.
+            photos: What `predict` takes; to resume, the same photos in the same order.
+            resume: Continue a file that exists: photos in it, readable or not, are not predicted again. The
+                file does not record the weights or ``tta``: give the same.
             progress: Called with the tally after each photo.
+            **options: The keyword arguments of `predict`. ``top`` is limited to the number of classes.
 
         Returns:
             How many rows there were, how many were added, and how many photos could not be read.
 
         Raises:
-            DataError: The file is there and not to be gone on with, or is of other photos.
-            ModelError: As for `predict`.
+            DataError: The file exists and cannot be resumed, or holds other photos.
+            ModelError: There are no weights yet, or ``tta`` does not suit the model.
             StorageError: The file cannot be written.
         """
+        check_keywords("predict_to", options, {*PredictOptions.__annotations__, "resume", "progress"})
         model, _, classes = self._ready()
         if device_of(model).type == "cpu":
             keep_freed_memory()
-        with PredictionFile(path, top=min(top, len(classes)), resume=resume) as file:
-            predictions = self.predict(
-                photos,
-                top=top,
-                batch_size=batch_size,
-                workers=workers,
-                unknown_below=unknown_below,
-                allow_urls=allow_urls,
-                tta=tta,
-                after=file.sources(),
-            )
-            for prediction in predictions:
+        options["top"] = min(options.get("top", 5), len(classes))
+        with PredictionFile(path, top=options["top"], resume=resume) as file:
+            for prediction in self.predict(photos, after=file.sources(), **options):
                 file.write(prediction)
                 if progress is not None:
                     progress(file.tally)
         return file.tally
 
-    def predict_one(
-        self,
-        photo: Any,
-        *,
-        top: int = 5,
-        unknown_below: float | None = None,
-        allow_urls: bool = False,
-        tta: Ways | None = None,
-    ) -> Prediction:
-        """Say what is in one photo.
+    def predict_one(self, photo: Any, **options: Unpack[PredictOptions]) -> Prediction:
+        """Predict the class of one photo.
 
         Args:
             photo: What `predict` takes, but one photo.
-            top: How many classes the prediction lists.
-            unknown_below: As for `predict`.
-            allow_urls: Fetch a photo given as an http(s) URL.
-            tta: As for `predict`.
+            **options: The keyword arguments of `predict`.
 
         Raises:
-            ImageError: The photo cannot be read, or it is not exactly one.
-            ModelError: There are no weights yet.
+            ImageError: The photo cannot be read, or there is not exactly one.
+            ModelError: There are no weights yet, or ``tta`` does not suit the model.
         """
-        predictions = list(
-            self.predict(photo, top=top, unknown_below=unknown_below, allow_urls=allow_urls, tta=tta)
-        )
+        check_keywords("predict_one", options, PredictOptions.__annotations__)
+        predictions = list(self.predict(photo, **options))
         if len(predictions) != 1:
             raise ImageError(f"predict_one takes one photo, and {len(predictions)} were given; use predict.")
         if predictions[0].error is not None:
@@ -308,16 +289,16 @@ class Predictor(ABC):
         return predictions[0]
 
     def explain(self, photo: Any, *, label: str | None = None, how: How = "grad-cam") -> Explanation:
-        """Say where the model looks in a photo.
+        """Show which parts of a photo speak for a class.
 
         Args:
             photo: What `predict` takes, but one photo.
             label: The class to explain; `None` takes the most probable one.
-            how: ``"grad-cam"`` is one pass through one network; ``"occlusion"`` covers the photo part by
-                part, and works for ensembles and engines, too.
+            how: ``"grad-cam"`` takes one pass through one network; ``"occlusion"`` covers the photo part by
+                part, and works for ensembles and engines too.
 
         Raises:
-            ImageError: The photo cannot be read, or it is not exactly one.
+            ImageError: The photo cannot be read, or there is not exactly one.
             ModelError: There are no weights yet, no such class, or Grad-CAM does not work for this model.
         """
         model, preprocess, classes = self._ready()
@@ -343,50 +324,141 @@ class Predictor(ABC):
         batch_size: int = 64,
         workers: int | None = None,
     ) -> list[tuple[Photo, float]]:
-        """Find the photos of a data set that look most like one to the network.
+        """Find the photos of a data set whose features are most similar to those of one photo.
 
         Args:
             photo: What `predict` takes, but one photo.
-            data: As for `evaluate`.
-            split: Where to look, as for `evaluate`.
-            count: How many to return.
-            batch_size: Photos a forward pass.
-            workers: Processes that decode photos; `None` chooses by the machine's cores.
+            data: Labelled photos with the same classes.
+            split: ``"train"``, ``"val"``, ``"test"``, or ``"all"``.
+            count: How many photos to return.
+            batch_size: Photos per forward pass.
+            workers: Processes that decode photos; `None` chooses by the number of cores.
 
         Returns:
-            Photos with the cosine of their features' and the photo's, in [-1, 1], the nearest first.
+            The photos with the cosine similarity of their features, in [-1, 1], the nearest first.
 
         Raises:
             DataError: The data or the split cannot be used, or photos are broken.
-            ImageError: The photo cannot be read, or it is not exactly one.
-            ModelError: There are no weights yet, or the model has no features to compare.
+            ImageError: The photo cannot be read, or there is not exactly one.
+            ModelError: There are no weights yet, or the model has no features.
         """
         model, preprocess, _ = self._ready()
         image = _one_image(photo, "nearest")
-        photos, _ = self._readable(data, split, skip_bad=False)
+        photos, _ = self._readable_photos(data, split, skip_bad=False)
         workers = default_workers() if workers is None else workers
         return nearest_photos(
             model, preprocess, image, photos, count=count, batch_size=batch_size, workers=workers
         )
 
-    def _check(self, photos: PhotoData, *, skip_bad: bool) -> CheckedData:
-        checked = check_photos(photos, skip_bad=skip_bad)
-        if checked.data.skipped:
-            _log.warning("%s", skipped_message(count_skipped(checked.data.skipped)))
-        return checked
+    def push_to_hub(
+        self,
+        repository: str,
+        *,
+        private: bool | None = None,
+        revision: str = "main",
+        message: str | None = None,
+        training_data: str | None = None,
+        license: str | None = None,
+        scores: Scores | None = None,
+    ) -> str:
+        """Publish the weights, their card and a page about them on the Hub, as one commit.
+
+        Args:
+            repository: ``org/name``; created if it does not exist.
+            private: Whether a created repository is private; `None` takes the account's default.
+            revision: The branch to commit to; created if it does not exist.
+            message: The commit message.
+            training_data: What the model was trained on, for its card; `None` keeps what is known.
+            license: License of the weights, for the card; `None` keeps what is known.
+            scores: What `evaluate` returned, for the card and the page; `None` keeps what is known.
+
+        Returns:
+            ``org/name@COMMIT``, a permanent name for `load`.
+
+        Raises:
+            HubError: The Hub cannot be reached, or refuses.
+            ModelError: There are no weights yet, or they cannot be saved.
+        """
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = self.save(
+                Path(temporary) / "weights", training_data=training_data, license=license, scores=scores
+            )
+            return push_weights(folder, repository, private=private, revision=revision, message=message)
+
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        format: Format = "onnx",
+        *,
+        calibrate: Data | None = None,
+    ) -> Path:
+        """Write a file that turns photos into probabilities without this library.
+
+        Input: uint8 RGB photos (batch, height, width, 3) of any size. Output: float32 probabilities (batch,
+        classes). Preprocessing, temperature and all members of an ensemble are inside; the card is in the
+        metadata as ``activitynet.card``. `activitynet.Classifier.load` reads ``.onnx`` and ``.xml``.
+
+        Args:
+            path: A ``.onnx``, ``.xml`` (with the tensors in a ``.bin`` beside it) or ``.pt2`` file.
+            format: ``"onnx"``, ``"openvino"`` or ``"torch"``.
+            calibrate: Labelled photos, whose ``train`` sets the ranges of 8-bit numbers; `None`: float32.
+
+        Raises:
+            DataError: The data to calibrate with cannot be used.
+            ModelError: There are no weights yet, the model cannot be exported so, or packages are missing.
+            StorageError: The file cannot be written.
+        """
+        model, preprocess, _ = self._ready()
+        card = self._export_card()
+        photos = None if calibrate is None else self._open(calibrate).train
+        views = preprocess if isinstance(preprocess, Views) else None
+        return export_model(model, card, path, format, views=views, calibrate=photos)
+
+    def _with_tta(self, tta: Ways | None) -> tuple[Ready, float]:
+        """Return the network with test-time augmentation around it, and the temperature of its outputs."""
+        model, preprocess, classes = self._ready()
+        if tta is None:
+            return (model, preprocess, classes), self.temperature
+        model, views = augmented(model, preprocess, TTA.of(tta), temperature=self.temperature)
+        return (model, views, classes), 1.0
 
     def _open(self, data: Data) -> PhotoData:
-        if isinstance(data, PhotoData):
-            if self.classes is not None and data.classes != self.classes:
-                raise DataError(
-                    "the data's classes are not this classifier's; open it with classes=classifier.classes."
-                )
-            return data
-        return open_data(data, classes=self.classes)
+        if not isinstance(data, PhotoData):
+            return open_data(data, classes=self.classes)
+        if self.classes is not None and data.classes != self.classes:
+            raise DataError(
+                "the data has other classes than this model; open it with classes=classifier.classes."
+            )
+        return data
+
+    def _readable_photos(
+        self, data: Data, split: str, *, skip_bad: bool
+    ) -> tuple[tuple[Photo, ...], tuple[SkippedPhoto, ...]]:
+        """Open the photos of a split and check them; return the readable ones, and those left out."""
+        photos = self._open(data)
+        parts = dict(by_split(photos))
+        if split != "all" and split not in parts:
+            raise DataError(f"there is no split {split!r}; choose train, val, test or all.")
+        chosen = tuple(parts) if split == "all" else (split,)
+        if not any(parts[name] for name in chosen):
+            raise DataError(f"the data has no {split!r} photos; choose another split.")
+        train, val, test = (part if name in chosen else () for name, part in parts.items())
+        skipped = tuple(photo for photo in photos.skipped if photo.split in chosen)
+        photos = PhotoData(photos.classes, train, val, test, skipped=skipped)
+        checked = check_readable(photos, skip_bad=skip_bad).data
+        return (*checked.train, *checked.val, *checked.test), checked.skipped
 
 
-def _one_image(photo: Any, what: str) -> Image.Image:
+def check_readable(photos: PhotoData, *, skip_bad: bool) -> CheckedData:
+    """Decode every photo once, and log how many are left out (see `check_photos`)."""
+    checked = check_photos(photos, skip_bad=skip_bad)
+    if checked.data.skipped:
+        _log.warning("%s", skipped_message(count_skipped(checked.data.skipped)))
+    return checked
+
+
+def _one_image(photo: Any, method: str) -> Image.Image:
     found = list(itertools.islice(iter_photos(photo), 2))
     if len(found) != 1:
-        raise ImageError(f"{what} takes one photo, and {len(found) or 'none'} or more were given.")
+        raise ImageError(f"{method} takes one photo, and {len(found) or 'none'} or more were given.")
     return found[0][1]()

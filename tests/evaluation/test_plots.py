@@ -67,7 +67,9 @@ def test_per_class_f1_of_any_length(tmp_path: Path, epochs: int) -> None:
 
 
 def test_per_class_f1_is_sorted_and_shows_classes_without_photos_last(tmp_path: Path) -> None:
-    rows = [{"epoch": epoch, "per_class_f1": [0.0, 1.0, None]} for epoch in range(2)]
+    # The second epoch is the best; in the last one the order is the other way round.
+    rows = [{"epoch": epoch, "macro_f1": 0.5, "per_class_f1": [0.0, 1.0, None]} for epoch in range(30)]
+    rows += [{"epoch": 30, "macro_f1": 0.1, "per_class_f1": [1.0, 0.0, None]}]
     plot_per_class_f1(rows, ["worst", "best", "unseen"], tmp_path / "f1.png")
     image = pixels(tmp_path / "f1.png")
     column = image[:, image.shape[1] // 2]  # through the heat map

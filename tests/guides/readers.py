@@ -133,17 +133,20 @@ def _remembered(model: Any, sizes: Any) -> Any:
 
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every training take one epoch of small batches, load photos in this process, and draw no plots."""
-    from activitynet import learner
+    from activitynet import classifier
     from activitynet.inference import engines
     from activitynet.training import fit
 
-    settle = learner.resolve_recipe
+    resolve = classifier.resolve_recipe
 
     def one_epoch(*arguments: Any, **options: Any) -> Recipe:
-        return settle(*arguments, **options).override({"epochs": 1, "batch_size": 4, "checkpoint.epochs": []})
+        return resolve(*arguments, **options).override(
+            {"epochs": 1, "batch_size": 4, "checkpoint.epochs": []}
+        )
 
-    monkeypatch.setattr(learner, "resolve_recipe", one_epoch)
+    monkeypatch.setattr(classifier, "resolve_recipe", one_epoch)
     monkeypatch.setattr(engines, "network_graph", _remembered)
-    monkeypatch.setattr(learner, "default_workers", lambda: 0)
+    for module in (classifier, fit):
+        monkeypatch.setattr(module, "default_workers", lambda: 0)
     for plot in ("plot_learning_curves", "plot_per_class_f1", "plot_confusion"):
         monkeypatch.setattr(fit, plot, lambda *_, **__: None)

@@ -227,8 +227,8 @@ def test_teachers_are_asked_how_often_they_are_right(tmp_path: Path, teacher: st
     right = teachers.probabilities(dataset.color_jitter(raw, CPU)).argmax(dim=1).numpy() == labels
     dataset.set_epoch(2)
     assert 0 < right.mean() < 1
-    assert teachers.share_right(dataset, CPU) == right.mean()
-    assert teachers.share_right(dataset, CPU, photos=45) == right[::2].mean()
+    assert teachers.accuracy(dataset, CPU) == right.mean()
+    assert teachers.accuracy(dataset, CPU, photos=45) == right[::2].mean()
 
 
 def test_a_teacher_says_what_its_card_calibrates(tmp_path: Path, teacher: str) -> None:

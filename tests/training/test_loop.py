@@ -165,7 +165,7 @@ def test_epochs_that_are_named_or_among_the_best_are_kept(photos: list[Photo], t
         assert run.snapshot(int(str(entry["epoch"]))) == path
 
     recipe = RECIPE.override({"epochs": 5, "checkpoint.epochs": [2, 4], "checkpoint.top": 2})
-    fit(photos, recipe, run=run, keep=keep, scores=iter([0.1, 0.5, 0.2, 0.7, 0.3, 0.6]))
+    fit(photos, recipe, run=run, save_epoch=keep, scores=iter([0.1, 0.5, 0.2, 0.7, 0.3, 0.6]))
     left = sorted(path.name for path in (run.path / "checkpoints").glob("epoch-*"))
     assert left == ["epoch-0002", "epoch-0003", "epoch-0004", "epoch-0005"]
     assert run.snapshot(1) in kept  # it was among the best two for a while
@@ -265,3 +265,31 @@ def test_frozen_layers_do_not_move(photos: list[Photo]) -> None:
     }
     for name, parameter in model.named_parameters():
         assert torch.equal(parameter, start.get_parameter(name)) == (name not in head), name
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+    photos: list[Photo], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole, _ = fit(photos, run=RunFolder(tmp_path / "whole"))
+    cut = RunFolder(tmp_path / "cut")
+    with pytest.raises(KeyboardInterrupt):
+        fit(photos, run=cut, callbacks=[stop_at("epoch", 6)])
+    file = cut.last / "state.safetensors"
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    resumed, _ = fit(photos, run=cut, resume=True)
+    assert_same_weights(resumed, whole)
+    assert_same_states(tmp_path / "whole", cut.path)
+    assert "is damaged" in caplog.text
+    assert "resuming from step" in caplog.text
+
+
+def test_a_run_whose_checkpoints_are_all_damaged_does_not_resume(photos: list[Photo], tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    with pytest.raises(KeyboardInterrupt):
+        fit(photos, run=run, callbacks=[stop_at("step", 5)])
+    for file in run.last.iterdir():
+        file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(TrainingError, match=r"checkpoint in .*last.* is damaged; start without resume"):
+        fit(photos, run=run, resume=True)

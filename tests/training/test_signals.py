@@ -29,7 +29,7 @@ from real_runs import (
 
 from activitynet.runtime import distributed
 from activitynet.training import Event, Interrupted, RunFolder
-from activitynet.training.checkpoint import read_checkpoint, saved_on_the_way_out
+from activitynet.training.checkpoint import read_checkpoint, saving_on_exit
 from activitynet.training.signals import StopSignals
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="sends signals to process groups")
@@ -147,7 +147,7 @@ def test_a_signal_that_comes_while_ranks_agree_is_not_lost(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(
-    ("whole", "told"), [(True, "Its state is saved in"), (False, "What was saved before is in")]
+    ("whole", "told"), [(True, "Its state is saved in"), (False, "The last saved state is in")]
 )
 def test_only_what_belongs_to_one_moment_is_saved_and_said_to_be(
     tmp_path: Path, whole: bool, told: str
@@ -158,7 +158,7 @@ def test_only_what_belongs_to_one_moment_is_saved_and_said_to_be(
     stop.received = signal.SIGTERM
     with (
         pytest.raises(Interrupted, match=rf"SIGTERM after step 3\. {told}"),
-        saved_on_the_way_out(state, run, stop),
+        saving_on_exit(state, run, stop),
     ):
         raise KeyboardInterrupt
     assert saved == ([run] if whole else [])

@@ -81,7 +81,7 @@ def ensemble(
 ) -> None:
     """Choose, weigh and calibrate an ensemble of trained models."""
     from activitynet.ensemble.build import build_ensemble  # noqa: PLC0415  --help needs no torch
-    from activitynet.training.fit import default_workers  # noqa: PLC0415
+    from activitynet.runtime.devices import default_workers  # noqa: PLC0415
 
     photos, classes = _photos(members, data, split)
     built, report = build_ensemble(
@@ -115,7 +115,7 @@ def soup(
 ) -> None:
     """Average the weights of models of one network, such as snapshots of a run, into one model."""
     from activitynet.ensemble.build import build_soup  # noqa: PLC0415  --help needs no torch
-    from activitynet.training.fit import default_workers  # noqa: PLC0415
+    from activitynet.runtime.devices import default_workers  # noqa: PLC0415
     from activitynet.weights import save_weights  # noqa: PLC0415
 
     photos, classes = _photos(members, data, split)

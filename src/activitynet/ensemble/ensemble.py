@@ -15,10 +15,9 @@ from activitynet.data.preprocess import Images, as_images, views_for, views_of
 from activitynet.errors import ModelError
 from activitynet.evaluation import Scores
 from activitynet.export import is_exported
-from activitynet.inference import best_device
 from activitynet.predictor import Predictor, Ready
-from activitynet.publishable import Publishable, confusion_picture
-from activitynet.training.fit import card_scores
+from activitynet.runtime.devices import resolve_device
+from activitynet.training.card_facts import card_scores, confusion_picture
 from activitynet.weights import (
     Averaging,
     Card,
@@ -81,7 +80,7 @@ class Cascade(nn.Module, Predictor):
         return result
 
 
-class Ensemble(nn.Module, Publishable):
+class Ensemble(nn.Module, Predictor):
     """Several models whose predictions are averaged.
 
     It predicts, evaluates, saves and loads like a `Classifier`, and it is a plain module: `forward` maps a
@@ -226,7 +225,7 @@ class Ensemble(nn.Module, Publishable):
         pairs = zip(self.members, self.cards, strict=True)
         return [count_macs(model, (3, *card.preprocess.size)) for model, card in pairs]
 
-    def _file_card(self) -> EnsembleCard:
+    def _export_card(self) -> EnsembleCard:
         return self.card()
 
     def save(
@@ -294,7 +293,7 @@ class Ensemble(nn.Module, Publishable):
             training_data=card.training_data,
             license=card.license,
         )
-        return ensemble.to(torch.device(device) if device is not None else best_device())
+        return ensemble.to(resolve_device(device))
 
 
 def _order(card: Card, classes: Sequence[str], number: int) -> torch.Tensor:

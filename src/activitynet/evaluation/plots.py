@@ -148,11 +148,11 @@ def plot_learning_curves(
 def plot_per_class_f1(
     history: Sequence[Mapping[str, Any]], classes: Sequence[str], path: str | os.PathLike[str]
 ) -> None:
-    """Draw each class's F1 over the epochs, sorted by the last epoch.
+    """Draw each class's F1 over the epochs, sorted by the best epoch, whose weights a run keeps.
 
     Args:
-        history: One mapping an epoch, in order, with ``epoch`` and ``per_class_f1``: a number in [0, 1]
-            for each class, or `None` for a class without validation photos.
+        history: One mapping an epoch, in order, with ``epoch``, ``macro_f1`` and ``per_class_f1``: a number
+            in [0, 1] for each class, or `None` for a class without validation photos.
         classes: Class names, in the order of those numbers.
         path: The PNG or SVG to write.
 
@@ -160,10 +160,11 @@ def plot_per_class_f1(
         StorageError: The picture cannot be written.
     """
     values = np.array([row["per_class_f1"] for row in history], dtype=float).T  # None becomes NaN
-    last = values[:, -1]
-    order = np.argsort(-last, kind="stable")  # NaN goes last
+    best = max(range(len(history)), key=lambda row: history[row]["macro_f1"])
+    kept = values[:, best]
+    order = np.argsort(-kept, kind="stable")  # NaN goes last
     labels = [
-        f"{one_line(classes[index])}  " + ("no photos" if np.isnan(last[index]) else f"{last[index]:.2f}")
+        f"{one_line(classes[index])}  " + ("no photos" if np.isnan(kept[index]) else f"{kept[index]:.2f}")
         for index in order
     ]
     first, end = history[0]["epoch"], history[-1]["epoch"]
@@ -182,7 +183,8 @@ def plot_per_class_f1(
         axes.grid(visible=False)
         axes.set_yticks(range(len(labels)), labels, fontsize=9)
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
-        axes.set(title=f"F1 on validation photos (as numbers: after epoch {end})", xlabel="epoch")
+        at = history[best]["epoch"]
+        axes.set(title=f"F1 on validation photos (numbers: epoch {at}, the best)", xlabel="epoch")
         figure.colorbar(image, ax=axes, label="F1", fraction=0.04, pad=0.02)
         save_figure(figure, path)
 

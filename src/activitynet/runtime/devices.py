@@ -9,6 +9,8 @@ import sys
 import torch
 from torch import nn
 
+from activitynet.errors import ModelError
+
 
 def best_device() -> torch.device:
     """Return the machine's accelerator where it has one, this process's of several, or else the CPU."""
@@ -16,6 +18,28 @@ def best_device() -> torch.device:
     if device is None:
         return torch.device("cpu")
     return torch.device(device.type, int(os.environ.get("LOCAL_RANK", "0")))
+
+
+def resolve_device(name: str | None) -> torch.device:
+    """Return a device by its name; `None` takes `best_device`.
+
+    Raises:
+        ModelError: There is no such device on this machine.
+    """
+    if name is None:
+        return best_device()
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ModelError(f"{name!r} is no device; use 'cpu', 'cuda', 'cuda:1' or 'mps'.") from error
+    if device.type == "cpu":
+        return device
+    found = best_device().type
+    if device.type != found:
+        raise ModelError(f"this machine has no {device.type!r} device that torch can use; use {found!r}.")
+    if device.index is not None and device.index >= (count := torch.accelerator.device_count()):
+        raise ModelError(f"there is no {name!r}: this machine has {count} {found!r} device(s), from 0.")
+    return device
 
 
 def device_of(model: nn.Module) -> torch.device:
@@ -39,6 +63,11 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def default_workers() -> int:
+    """Return how many processes load photos by default: half the usable cores, from one to eight."""
+    return min(8, max(1, usable_cores() // 2))
 
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h

@@ -14,7 +14,7 @@ from activitynet.classifier import Classifier
 from activitynet.data.dataset import PhotoData, slug
 from activitynet.data.open import open_data
 from activitynet.data.scan import check_photos
-from activitynet.errors import DataError, TrainingError, clipped
+from activitynet.errors import DataError, NotFiniteError, TrainingError, clipped
 from activitynet.study.definition import Study, load_study, parse_study
 from activitynet.study.report import write_study
 from activitynet.study.results import Run, StudyResult, summarise
@@ -22,7 +22,6 @@ from activitynet.study.trials import Claim, Trials, file_lock
 from activitynet.training import Event, FitResult, RunFolder
 from activitynet.training.run import ResumableFolder
 from activitynet.training.signals import StopSignals
-from activitynet.training.step import NotFiniteError
 
 _log = logging.getLogger(__name__)
 _WAIT_SECONDS = 1.0  # between two checks of what other processes have finished

@@ -1,86 +1,153 @@
-"""The state of a training run, saved and restored."""
+"""The state of a training run: saved, checked and restored."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import json
+import logging
+import os
+import shutil
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 from torch import nn
 
-from activitynet.errors import StorageError, TrainingError, WeightsError
+from activitynet.errors import NotFiniteError, StorageError, TrainingError, WeightsError
 from activitynet.runtime import distributed
-from activitynet.serialization.tensors import read_metadata, read_tensors, save_tensors
+from activitynet.serialization import atomic
+from activitynet.serialization.tensors import read_metadata, read_tensors
 from activitynet.training.optim import WeightAverage
 from activitynet.training.recipe import Checkpoint
 from activitynet.training.run import RunFolder
 from activitynet.training.signals import Interrupted, StopSignals
-from activitynet.training.step import NotFiniteError
 
 Tensors = dict[str, torch.Tensor]
 
-_FILE = "state.safetensors"
+_log = logging.getLogger(__name__)
+
+_FILE, _PREVIOUS = "state.safetensors", "previous.safetensors"
 _GROUP = "group"  # before the number of a parameter group, where others are of parameters
+_KEY, _BLANK = b'"checksum":"', b"0" * 64
 
 
 def save_checkpoint(folder: Path, tensors: Mapping[str, torch.Tensor], state: Mapping[str, Any]) -> None:
-    """Write a checkpoint into its folder, as one file that takes the old one's place in one step.
+    """Write a checkpoint as one file, in one step, and keep the one before it.
 
     Args:
-        folder: Where: ``checkpoints/last`` of a run, say.
+        folder: Where, such as ``checkpoints/last`` of a run.
         tensors: Every tensor of the state, by name.
         state: The rest, as JSON values.
 
     Raises:
-        StorageError: It cannot be written; the previous checkpoint stays.
+        StorageError: It cannot be written; the old checkpoint stays.
     """
-    metadata = {"state": json.dumps(state, allow_nan=False), "checksum": _checksum(tensors)}
-    save_tensors(folder / _FILE, tensors, metadata=metadata)
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    metadata = {"state": json.dumps(state, allow_nan=False), "checksum": _BLANK.decode()}
+    data = safetensors.torch.save(plain, metadata)
+    data = data.replace(_KEY + _BLANK, _KEY + hashlib.sha256(data).hexdigest().encode(), 1)
+    with atomic.replaced_file(folder / _FILE) as temporary:
+        temporary.write_bytes(data)
+        if (folder / _FILE).exists():
+            _link(folder / _FILE, folder / _PREVIOUS)
 
 
-def read_checkpoint(folder: Path) -> tuple[Tensors, dict[str, Any]]:
-    """Read a checkpoint folder and check it against its own checksum.
+def _link(file: Path, name: Path) -> None:
+    """Give a file another name in one step, or a copy where file systems have one name per file."""
+    temporary = name.with_name(f".{name.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        temporary.hardlink_to(file)
+    except (OSError, NotImplementedError):
+        shutil.copyfile(file, temporary)
+    temporary.replace(name)
+    temporary.unlink(missing_ok=True)  # it is still there if both names were the same file
+
+
+def read_checkpoint(folder: Path, *, previous: bool = False) -> tuple[Tensors, dict[str, Any]]:
+    """Read a checkpoint and compare all of its bytes with its checksum.
+
+    Args:
+        folder: Where it was saved.
+        previous: Read the checkpoint before the last one.
 
     Raises:
         TrainingError: There is none, or it is not what was saved.
     """
+    file = folder / (_PREVIOUS if previous else _FILE)
     try:
-        metadata = read_metadata(folder / _FILE)
-        tensors = read_tensors(folder / _FILE)
-        state, whole = json.loads(metadata["state"]), metadata["checksum"] == _checksum(tensors)
-    except (WeightsError, ValueError, KeyError) as error:
+        data = file.read_bytes()
+        at = data.index(_KEY) + len(_KEY)
+        blank = b"".join((data[:at], _BLANK, data[at + len(_BLANK) :]))
+        if hashlib.sha256(blank).hexdigest().encode() != data[at : at + len(_BLANK)]:
+            raise TrainingError(f"the checkpoint in {str(folder)!r} is damaged; start without resume.")
+        return read_tensors(file), json.loads(read_metadata(file)["state"])
+    except (OSError, WeightsError, ValueError, KeyError) as error:
         raise TrainingError(
             f"no checkpoint can be read from {str(folder)!r} ({error}). "
             "Start without resume, or name another run."
         ) from error
-    if not whole:
-        raise TrainingError(f"the checkpoint in {str(folder)!r} is damaged; start without resume.")
-    return tensors, state
 
 
 def has_checkpoint(folder: Path) -> bool:
     """Tell whether a checkpoint was ever saved to this folder."""
-    return (folder / _FILE).exists()
+    return (folder / _FILE).exists() or (folder / _PREVIOUS).exists()
 
 
-def _checksum(tensors: Mapping[str, torch.Tensor]) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+def _read_run(run: RunFolder) -> tuple[Tensors, dict[str, Any], Tensors]:
+    """Return tensors and values of a run's last state, and the weights of its best epoch until then.
+
+    Where a file of the last state is damaged, the state before it is taken.
+
+    Raises:
+        TrainingError: Neither can be read.
+    """
+    faults: list[TrainingError] = []
+    for previous in (False, True):
+        try:
+            tensors, state = read_checkpoint(run.last, previous=previous)
+            best, older = _read_best(run, state["history"])
+        except TrainingError as error:
+            faults.append(error)
+            continue
+        if previous:
+            _log.warning("%s The state before it is whole: resuming from step %d.", faults[0], state["step"])
+        distributed.barrier()  # all processes have read the files
+        if distributed.is_main_process():  # no later save may keep a damaged file
+            for folder in [run.last] * previous + [run.best] * older:
+                (folder / _PREVIOUS).replace(folder / _FILE)
+        return tensors, state, best
+    raise faults[0]
+
+
+def _read_best(run: RunFolder, history: Sequence[Mapping[str, Any]]) -> tuple[Tensors, bool]:
+    """Return the best weights, and whether they are those of the previous checkpoint.
+
+    They may be of a later epoch than the history knows of: the run then repeats that epoch.
+    """
+    if not history:
+        return {}, False
+    needed = max(history, key=lambda row: row["macro_f1"])["epoch"]
+    faults: list[TrainingError] = []
+    for previous in (False, True):
+        try:
+            tensors, state = read_checkpoint(run.best, previous=previous)
+        except TrainingError as error:
+            faults.append(error)
+            continue
+        if state["epoch"] >= needed:
+            return tensors, previous
+    raise (faults or [TrainingError(f"the weights of epoch {needed} are not in {str(run.best)!r}.")])[0]
 
 
 def flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[Tensors, dict[str, Any]]:
-    """Take an optimiser's state apart into tensors and JSON values."""
+    """Split an optimiser's state into tensors and JSON values."""
     whole = optimizer.state_dict()
     tensors: Tensors = {}
     scalars: dict[str, dict[str, Any]] = {}
@@ -101,7 +168,7 @@ def flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[Tensors, dict[s
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Tensors, values: Mapping[str, Any]) -> None:
-    """Put an optimiser back into the state that `flatten_optimizer` took apart."""
+    """Restore an optimiser's state from what `flatten_optimizer` returned."""
     state: dict[int, dict[str, Any]] = {int(i): dict(entry) for i, entry in values["scalars"].items()}
     groups = [dict(group) for group in values["groups"]]
     for key, tensor in tensors.items():
@@ -210,7 +277,7 @@ class TrainingState:
         self.seconds += now - self._clock
         self._clock = now
 
-    def note(self, entry: Mapping[str, Any], timing: Mapping[str, Any]) -> bool:
+    def end_epoch(self, entry: Mapping[str, Any], timing: Mapping[str, Any]) -> bool:
         """End an epoch: add it to the history, and keep its weights when it is the best so far.
 
         Returns:
@@ -227,7 +294,7 @@ class TrainingState:
             }
         return is_best
 
-    def wanted(self, checkpoint: Checkpoint) -> set[int]:
+    def epochs_to_keep(self, checkpoint: Checkpoint) -> set[int]:
         """Return the epochs whose weights are kept: those named, and the best so far."""
         ranking = sorted(self.history, key=lambda row: -row["macro_f1"])  # of equals, the first
         return {*checkpoint.epochs, *(row["epoch"] for row in ranking[: checkpoint.top])}
@@ -275,27 +342,26 @@ class TrainingState:
         return text
 
     def restore(self, run: RunFolder) -> None:
-        """Put everything back to where `save` left it.
+        """Restore everything that `save` wrote.
 
         Raises:
-            TrainingError: There is no whole checkpoint.
-            WeightsError: Its tensors are not what was saved.
+            TrainingError: Neither the last checkpoint nor the one before it is whole.
         """
-        tensors, state = read_checkpoint(run.last)
+        tensors, state, best = _read_run(run)
         self.model.load_state_dict(without_prefix("model", tensors))
         restore_optimizer(self.optimizer, without_prefix("optimizer", tensors), state["optimizer"])
         self.average.load_state_dict(without_prefix("average", tensors))
         for name in _COUNTS:
             setattr(self, name, state[name])
         self._best_on_disk = self.best_epoch
-        self.best = read_checkpoint(run.best)[0] if self.history else {}
+        self.best = best
         if distributed.is_main_process():
             run.write_metrics(self.history, self.timings)  # as it was when the state was written
 
 
 @contextlib.contextmanager
-def saved_on_the_way_out(state: TrainingState, run: RunFolder | None, stop: StopSignals) -> Iterator[None]:
-    """Save a run that ends early, whatever ends it, so that nothing it learned is lost.
+def saving_on_exit(state: TrainingState, run: RunFolder | None, stop: StopSignals) -> Iterator[None]:
+    """Save the state of a run that ends early, for whatever reason.
 
     Raises:
         Interrupted: In place of what else a signal brought about.
@@ -304,18 +370,18 @@ def saved_on_the_way_out(state: TrainingState, run: RunFolder | None, stop: Stop
     try:
         yield
     except NotFiniteError as error:
-        # The step that failed has changed nothing, but the one before may be at fault.
+        # The failed step changed nothing, but the one before may be the cause.
         raise TrainingError(
             state.not_finite_message(str(error), state.step + 1, state.epoch + 1, run)
         ) from error
     except StorageError:
         raise
     except BaseException as error:
-        saved = " Nothing is saved, for it has no run folder."
+        saved = " Nothing is saved, since there is no run folder."
         if run is not None:
             if state.is_whole:
                 state.save(run)
-            kept = "Its state is saved" if state.is_whole else "What was saved before is"
+            kept = "Its state is saved" if state.is_whole else "The last saved state is"
             saved = f" {kept} in {str(run.last)!r}."
         if stop.received is None:
             raise

@@ -1,4 +1,4 @@
-"""What a network's classifier is given: the features that were pooled from its last map."""
+"""Distillation: the loss of a student against its teachers' probabilities and features."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from activitynet.export import installed
 from activitynet.inference import Engine, compile_network
 from activitynet.training.recipe import Distill
 from activitynet.weights import Card, find_weights, is_ensemble, load_members, load_weights
+from activitynet.zoo.network import classifiers_of
 
 
 @contextmanager
 def pooled_features(model: nn.Module) -> Iterator[list[torch.Tensor]]:
-    """Note the features, (N, ``head_hidden_size``), of each pass of a model inside the ``with``.
+    """Record the pooled features, (N, ``head_hidden_size``), of each forward pass inside the ``with``.
 
     Dropout has been applied to them, and gradients flow back through them.
 
@@ -31,7 +32,7 @@ def pooled_features(model: nn.Module) -> Iterator[list[torch.Tensor]]:
         model: A zoo model.
 
     Yields:
-        A list that each pass adds its features to.
+        A list to which each pass appends its features.
 
     Raises:
         TrainingError: The model has no single classifier.
@@ -49,17 +50,17 @@ def pooled_features(model: nn.Module) -> Iterator[list[torch.Tensor]]:
 
 
 def _classifier(model: nn.Module) -> nn.Module:
-    classifier = model.get_classifier()  # type: ignore[operator]
-    if not isinstance(classifier, nn.Module):  # of timm's distilled transformers there are two
+    classifiers = classifiers_of(model)
+    if len(classifiers) != 1:  # timm's distilled transformers have two
         raise TrainingError(
-            f"the features of {type(model).__name__} cannot be compared, for it has two classifiers. "
-            "Set the recipe's distill.features to 0."
+            f"the features of {type(model).__name__} cannot be compared, since it has {len(classifiers)} "
+            "classifiers. Set the recipe's distill.features to 0."
         )
-    return classifier
+    return classifiers[0]
 
 
 class WithFeatures(nn.Module):
-    """A network that gives its pooled features behind its logits: (N, classes + ``head_hidden_size``).
+    """A network whose output is its logits and its pooled features: (N, classes + ``head_hidden_size``).
 
     Args:
         model: A zoo model; it is not changed.
@@ -75,7 +76,7 @@ class WithFeatures(nn.Module):
         self.num_classes = int(model.num_classes) + int(model.head_hidden_size)  # type: ignore[arg-type]
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Turn images (N, 3, H, W) into logits and, behind them, features."""
+        """Turn images (N, 3, H, W) into logits, followed by features."""
         features = self.model.forward_head(self.model.forward_features(images), pre_logits=True)  # type: ignore[operator]
         return torch.cat([self.model.get_classifier()(features), features.flatten(1)], dim=1)  # type: ignore[operator]
 
@@ -86,14 +87,14 @@ _EPS = 1e-5  # added to variances
 
 
 class Teachers(nn.Module):
-    """Trained models whose mean probabilities another model learns.
+    """Trained models whose mean probabilities a student learns.
 
-    Teachers do not learn, and stay in evaluation mode whatever is asked of them.
+    Their weights are frozen, and they always stay in evaluation mode.
 
     Args:
         teachers: At least one; their shares add up to 1.
-        temperature: What both sides' logits are divided by further, greater than 0.
-        features: What the likeness of features weighs beside that of probabilities, from 0.
+        temperature: Divides the logits of teachers and student, greater than 0.
+        features: Weight of the feature loss beside that of the probabilities, from 0.
     """
 
     def __init__(self, teachers: Sequence[_Teacher], temperature: float, features: float = 0.0) -> None:
@@ -116,7 +117,7 @@ class Teachers(nn.Module):
         """
         return self._mean_probabilities([teacher(images) for teacher in self.teachers])
 
-    def _mean_probabilities(self, answers: Sequence[_Answer]) -> torch.Tensor:
+    def _mean_probabilities(self, answers: Sequence[_Output]) -> torch.Tensor:
         each = [
             share * (answer.logits.float() / self.temperature).softmax(dim=1)
             for share, answer in zip(self.shares, answers, strict=True)
@@ -126,24 +127,24 @@ class Teachers(nn.Module):
     def loss(
         self, images: torch.Tensor, logits: torch.Tensor, features: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Return how far the student is from its teachers: KL(teachers ‖ student) * temperature².
+        """Return the distillation loss: KL(teachers ‖ student) * temperature².
 
-        The square keeps the gradients' size independent of the temperature. Where features count too, their
-        distance_loss (see `distance_loss`) is added.
+        The square keeps the size of the gradients independent of the temperature. If features count, their
+        `distance_loss` is added.
 
         Args:
-            images: What the student saw: normalised images, float (N, 3, H, W), of any size.
-            logits: What it made of them, float (N, classes).
-            features: What its classifier saw, float (N, features); asked for where features count.
+            images: The student's normalised images, float (N, 3, H, W), of any size.
+            logits: The student's logits, float (N, classes).
+            features: The student's pooled features, float (N, features); needed if features count.
 
         Returns:
-            Float32 (N,), one loss a photo.
+            Float32 (N,), one loss per photo.
         """
         with torch.no_grad():
             answers = [teacher(images) for teacher in self.teachers]
-            taught = self._mean_probabilities(answers)
+            target = self._mean_probabilities(answers)
         student = (logits.float() / self.temperature).log_softmax(dim=1)
-        losses = F.kl_div(student, taught, reduction="none").sum(dim=1) * self.temperature**2
+        losses = F.kl_div(student, target, reduction="none").sum(dim=1) * self.temperature**2
         if not self.features:
             return losses
         assert features is not None  # noqa: S101  they were asked for
@@ -152,26 +153,26 @@ class Teachers(nn.Module):
             losses = losses + self.features * share * unlike
         return losses
 
-    def share_right(self, dataset: AugmentedPhotos, device: torch.device, *, photos: int = 256) -> float:
-        """Return how often the teachers are right about training photos, varied as in the first epoch.
+    def accuracy(self, dataset: AugmentedPhotos, device: torch.device, *, photos: int = 256) -> float:
+        """Return the teachers' accuracy on training photos, augmented as in the first epoch.
 
         Args:
-            dataset: What the student is going to learn from.
+            dataset: The student's training photos.
             device: Where the teachers are.
-            photos: How many to ask about, from all over the data set.
+            photos: How many to use, spread evenly over the data set.
         """
         dataset.set_epoch(1)
-        asked = range(0, len(dataset), math.ceil(len(dataset) / photos))
+        chosen = range(0, len(dataset), math.ceil(len(dataset) / photos))
         right = 0
-        for begin in range(0, len(asked), _BATCH):
-            raw, labels, _ = dataset.collate([dataset[index] for index in asked[begin : begin + _BATCH]])
-            said = self.probabilities(dataset.color_jitter(raw, device)).argmax(dim=1).cpu().numpy()
-            right += int((said == labels).sum())
-        return right / len(asked)
+        for begin in range(0, len(chosen), _BATCH):
+            raw, labels, _ = dataset.collate([dataset[index] for index in chosen[begin : begin + _BATCH]])
+            predicted = self.probabilities(dataset.color_jitter(raw, device)).argmax(dim=1).cpu().numpy()
+            right += int((predicted == labels).sum())
+        return right / len(chosen)
 
 
-def distance_loss(features: torch.Tensor, taught: torch.Tensor) -> torch.Tensor:
-    """Return how far a batch's features are from another network's, whatever the number of each.
+def distance_loss(features: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Return the distance of a batch's features from those of another network, of any number of features.
 
     Each of the student's features is to rise and fall over the batch as one direction in the space of the
     teacher's does: 1 - their correlation, averaged over the features. The directions are random, orthogonal
@@ -183,13 +184,13 @@ def distance_loss(features: torch.Tensor, taught: torch.Tensor) -> torch.Tensor:
 
     Args:
         features: Of the student, float32 (N, D).
-        taught: Of the teacher, float32 (N, E).
+        target: Of the teacher, float32 (N, E).
 
     Returns:
         Float32 (N,), one loss a photo; their mean is in 0 to 2.
     """
-    directions = _directions(taught.shape[1], features.shape[1]).to(taught)
-    return (_standardised(features) - _standardised(taught @ directions)).square().mean(dim=1) / 2
+    directions = _directions(target.shape[1], features.shape[1]).to(target)
+    return (_standardised(features) - _standardised(target @ directions)).square().mean(dim=1) / 2
 
 
 @cache
@@ -203,27 +204,27 @@ def _standardised(features: torch.Tensor) -> torch.Tensor:
     return centred / (centred.square().mean(dim=0) + _EPS).sqrt()
 
 
-class _Answer(NamedTuple):
-    """What a teacher says: logits (N, classes) and features (N, any number; none where they do not count)."""
+class _Output(NamedTuple):
+    """Output of a teacher: logits (N, classes) and features (N, any number; none where they do not count)."""
 
     logits: torch.Tensor
     features: torch.Tensor
 
 
 class _Teacher(nn.Module):
-    """A model that is shown another model's images, each as it wants to see them.
+    """A model that predicts another model's images, with its own normalisation and size.
 
-    Smaller images than its own are enlarged, but only half the way: as sure of what it sees, and cheaper.
-    Validation photos of 96 pixels were told with a macro-F1 of 0.77 at 160 pixels and of 0.72 at 224.
+    Smaller images are enlarged half the way to its own size, which is as accurate and cheaper: validation
+    photos of 96 pixels gave a macro-F1 of 0.77 at 160 pixels and of 0.72 at 224.
 
     Args:
         model: The model.
-        card: What its images look like, and what its logits are divided by.
+        card: Its preprocessing and temperature.
         preprocess: The student's: its mean and deviation are those of the images.
         order: Which of its outputs is each of the student's classes.
         share: In the mean of all teachers.
-        fast: Answer in bfloat16 through OpenVINO.
-        features: Give features too.
+        fast: Compute in bfloat16 through OpenVINO.
+        features: Return features too.
     """
 
     scale: torch.Tensor
@@ -255,7 +256,7 @@ class _Teacher(nn.Module):
         self.register_buffer("scale", std / own_std)
         self.register_buffer("shift", (mean - own_mean) / own_std)
 
-    def forward(self, images: torch.Tensor) -> _Answer:
+    def forward(self, images: torch.Tensor) -> _Output:
         """Return calibrated logits of another model's images, in the order of that one's classes."""
         images = images * self.scale + self.shift
         height, width = (_side(*sides) for sides in zip(self.size, images.shape[-2:], strict=True))
@@ -263,20 +264,20 @@ class _Teacher(nn.Module):
             images = F.interpolate(images, (height, width), mode="bilinear", antialias=True)
         answer: torch.Tensor = self._network((height, width))(images)
         logits, features = answer.tensor_split([len(self.order)], dim=1)
-        return _Answer(logits.index_select(1, self.order) / self.temperature, features)
+        return _Output(logits.index_select(1, self.order) / self.temperature, features)
 
     def _network(self, size: tuple[int, int]) -> nn.Module:
         if not self.fast:
             return self.model
         if size not in self._engines:
-            # By name, not "auto": a resumed run has to hear the same answers.
+            # By name, not "auto": a resumed run needs the same outputs.
             with torch.autocast("cpu", enabled=False):
                 self._engines[size] = compile_network(self.model, size, "openvino")
         return self._engines[size]
 
 
 def _side(own: int, shown: int) -> int:
-    """Return at how many pixels a teacher looks at ``shown`` ones: their geometric mean, in whole strides."""
+    """Return the side to which a teacher resizes ``shown`` pixels: the geometric mean, in whole strides."""
     return own if shown >= own else min(own, math.ceil(math.sqrt(own * shown) / _STRIDE) * _STRIDE)
 
 
@@ -293,9 +294,9 @@ def load_teachers(
     Args:
         config: Names the teachers, and the temperature.
         classes: Names of the student's classes, in the order of its outputs.
-        preprocess: What makes the student's images.
+        preprocess: The student's preprocessing.
         device: Where the student is.
-        bf16: Whether bfloat16 is good enough; on a CPU, OpenVINO then answers where it is installed.
+        bf16: Whether bfloat16 will do; on a CPU, OpenVINO is then used if it is installed.
 
     Raises:
         TrainingError: A teacher's classes are not the student's.

@@ -1,15 +1,17 @@
-"""A training run on photos: the head start, the loop, what validates it and what is drawn of it."""
+"""A training run on photos: its options, its folder, the fitted head, validation and plots."""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import functools
 import logging
 import math
 import os
 import time
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypedDict
 
 import torch
 from PIL import Image
@@ -20,13 +22,13 @@ from activitynet.data.cache import PhotoCache
 from activitynet.data.dataset import Photo, PhotoData
 from activitynet.data.loader import PhotoDataset
 from activitynet.data.preprocess import Preprocess
-from activitynet.data.scan import count_skipped
-from activitynet.errors import DataError
+from activitynet.data.scan import CheckedData, count_skipped
+from activitynet.errors import DataError, ModelError, StorageError, TrainingError
 from activitynet.evaluation import Scores, plot_confusion, plot_learning_curves, plot_per_class_f1, score
 from activitynet.evaluation.linear_probe import fit_head
 from activitynet.inference import device_of, forward_dataset
 from activitynet.runtime import distributed
-from activitynet.runtime.devices import keep_freed_memory, usable_cores
+from activitynet.runtime.devices import default_workers, keep_freed_memory
 from activitynet.training import (
     Callback,
     Event,
@@ -38,21 +40,109 @@ from activitynet.training import (
     load_recipe,
     train,
 )
+from activitynet.training.callbacks import Tracker
+from activitynet.training.card_facts import run_facts
 from activitynet.training.checkpoint import has_checkpoint
 from activitynet.training.distill import Teachers, load_teachers
-from activitynet.training.loop import Keep
 from activitynet.training.tune import LearningRates, auto_grad_accum_steps, find_learning_rate
+from activitynet.weights import Card, save_weights
 
 _log = logging.getLogger(__name__)
 
-_FEW = 10  # photos of a class that say nothing about it
-_DRAWING = 0.05  # of a run's time is for its curves, where epochs are short
-_RIGHT = 0.6  # of a teacher's answers: below it, students were seen to learn less than without one
+_PLOT_TIME = 0.05  # largest share of a run's time for drawing curves
+_LOW_ACCURACY = 0.6  # of a teacher: below it, students were measured to learn less than without one
 
 
-def default_workers() -> int:
-    """Return how many processes load photos unless told: half the usable cores, from one to eight."""
-    return min(8, max(1, usable_cores() // 2))
+@dataclasses.dataclass(frozen=True)
+class TrainOptions:
+    """How to run a training; what to train is in the `Recipe`.
+
+    Attributes:
+        run: Folder for checkpoints, metrics, plots and the final weights; `None` writes nothing.
+        seed: Where all randomness comes from: the same seed gives the same weights.
+        workers: Processes that load photos; `None` chooses by the number of cores. The result does not
+            depend on it.
+        resume: Continue from where ``run`` was last saved.
+        skip_bad: Leave out photos that cannot be read, instead of refusing the data. They are counted in
+            the result and in the card, and the run's ``skipped.jsonl`` names each. This includes photos of
+            ``test``.
+        cache: Folder to keep training photos in, decoded and shrunk to the size that crops need, which saves
+            most of the time for loading them; `None` decodes each photo every time. Several runs may share
+            it. It changes the training images a little, so a run resumes only with the cache it began with;
+            evaluation does not use it.
+        cache_gb: Most gigabytes (10⁹ bytes) that the cache may take, greater than 0. The oldest photos are
+            removed when it is full.
+        progress: Show the progress in the terminal.
+        track: Experiment trackers to log to, such as ``"tensorboard"``; they need a ``run``.
+        callbacks: Functions called with each `activitynet.training.Event`.
+
+    Raises:
+        TrainingError: There are trackers and no run folder.
+    """
+
+    run: str | os.PathLike[str] | None = None
+    seed: int = 0
+    workers: int | None = None
+    resume: bool = False
+    skip_bad: bool = False
+    cache: str | os.PathLike[str] | None = None
+    cache_gb: float = 20.0
+    progress: bool = True
+    track: Sequence[str] = ()
+    callbacks: Sequence[Callback] = ()
+
+    def __post_init__(self) -> None:
+        if self.track and self.run is None:
+            raise TrainingError("a run that is tracked needs a folder: name one as 'run'.")
+
+    @property
+    def loading_workers(self) -> int:
+        """How many processes load photos."""
+        return default_workers() if self.workers is None else self.workers
+
+
+class TrainKeywords(TypedDict, total=False):
+    """The fields of `TrainOptions`, which describes them, as keyword arguments."""
+
+    run: str | os.PathLike[str] | None
+    seed: int
+    workers: int | None
+    resume: bool
+    skip_bad: bool
+    cache: str | os.PathLike[str] | None
+    cache_gb: float
+    progress: bool
+    track: Sequence[str]
+    callbacks: Sequence[Callback]
+
+
+class FitKeywords(TrainKeywords, total=False):
+    """The keyword arguments of `activitynet.Classifier.fit`, which describes them, except ``recipe``."""
+
+    settings: Mapping[str, Any] | None
+    epochs: int | None
+    batch_size: int | None
+    lr: float | None
+
+
+def check_trainable(model: nn.Module | None, model_args: Mapping[str, Any]) -> None:
+    """Refuse a network that cannot be trained on photos; `None` is one that is made later.
+
+    Raises:
+        ModelError: Its weights are not float32, were made in inference mode, or it takes no RGB images.
+    """
+    channels = getattr(model, "model_args", model_args).get("in_chans", 3)
+    if channels != 3:
+        raise ModelError(f"photos have 3 channels, and this model takes {channels}: leave out in_chans.")
+    for name, weight in () if model is None else model.named_parameters():
+        if weight.dtype != torch.float32:
+            kind = str(weight.dtype).removeprefix("torch.")
+            raise ModelError(
+                f"weights are trained in float32, and {name!r} is {kind}: call model.float(), and choose "
+                "the precision of the computation by the recipe."
+            )
+        if weight.is_inference():
+            raise ModelError("the model was made in torch.inference_mode, and cannot learn; make it outside.")
 
 
 def resolve_recipe(
@@ -63,7 +153,7 @@ def resolve_recipe(
     batch_size: int | None = None,
     lr: float | None = None,
 ) -> Recipe:
-    """Return a recipe with its changes, those that have an argument of their own included.
+    """Load a recipe and change fields of it.
 
     Raises:
         TrainingError: There is no such recipe or field, or a value has the wrong type or range.
@@ -74,13 +164,11 @@ def resolve_recipe(
     return known.override({**(settings or {}), **changes})
 
 
-def fitting_grad_accum_steps(
-    model: nn.Module, preprocess: Preprocess, recipe: Recipe, run: RunFolder | None
-) -> int:
-    """Return in how many parts to compute a step: as a run to go on with began, or as memory asks for.
+def _grad_accum_steps(model: nn.Module, preprocess: Preprocess, recipe: Recipe, run: RunFolder | None) -> int:
+    """Return into how many parts to split a step: what a resumed run began with, or what fits into memory.
 
     Raises:
-        TrainingError: Not even one photo fits, or the device does not tell its free memory.
+        TrainingError: Not even one photo fits, or the device does not report its free memory.
     """
     begun = run.begun() if run is not None else None
     if begun is not None and isinstance(parts := begun.get("recipe", {}).get("grad_accum_steps"), int):
@@ -89,14 +177,14 @@ def fitting_grad_accum_steps(
     parts = distributed.all_reduce_max(
         auto_grad_accum_steps(model, preprocess.size, recipe), device_of(model)
     )
-    _log.info("each step is computed in %d part(s), so that it fits into memory", parts)
+    _log.info("each step is computed in %d part(s), to fit into memory", parts)
     return parts
 
 
 def open_cache(
     folder: str | os.PathLike[str], recipe: Recipe, preprocess: Preprocess, *, gigabytes: float
 ) -> PhotoCache:
-    """Return a cache of photos so large that a recipe's crops are not enlarged on average.
+    """Open a cache of photos at a size from which a recipe's crops are on average not enlarged.
 
     Raises:
         DataError: It may not take any room.
@@ -114,9 +202,9 @@ def search_learning_rate(
 ) -> LearningRates:
     """Search for the learning rate of a run on photos; see `find_learning_rate`."""
     teachers = _teachers(model, data, preprocess, recipe)
-    teach = teachers.loss if teachers else None
     dataset = _training_photos(data, preprocess, recipe, seed)
-    return find_learning_rate(model, dataset, recipe, seed=seed, workers=workers, teach=teach)
+    distill_loss = teachers.loss if teachers else None
+    return find_learning_rate(model, dataset, recipe, seed=seed, workers=workers, distill_loss=distill_loss)
 
 
 def _training_sizes(recipe: Recipe, preprocess: Preprocess) -> list[tuple[int, int]]:
@@ -137,70 +225,124 @@ def _teachers(model: nn.Module, data: PhotoData, preprocess: Preprocess, recipe:
     return load_teachers(recipe.distill, data.classes, preprocess, device, bf16=bf16)
 
 
-def _tell_how_right(teachers: Teachers, photos: AugmentedPhotos, device: torch.device) -> None:
-    """Warn of teachers that do not recognise what the student is to learn from."""
-    right = teachers.share_right(photos, device)
-    if right < _RIGHT:
+def _log_teacher_accuracy(teachers: Teachers, photos: AugmentedPhotos, device: torch.device) -> None:
+    """Log how often the teachers are right on the training images, and warn if that is seldom."""
+    accuracy = teachers.accuracy(photos, device)
+    if accuracy < _LOW_ACCURACY:
         _log.warning(
             "the teachers are right about %.0f%% of the training photos as the student sees them: it learns "
             "their errors. Train on larger images, or with less noise, rotation and cropping.",
-            100 * right,
+            100 * accuracy,
         )
     else:
-        _log.info("the teachers are right about %.0f%% of the training photos", 100 * right)
+        _log.info("the teachers are right about %.0f%% of the training photos", 100 * accuracy)
 
 
-def fit_model(
+@dataclasses.dataclass(frozen=True)
+class FitPlan:
+    """A training run that is ready to start.
+
+    Attributes:
+        data: The photos, all of which can be read.
+        preprocess: Turns a photo into the model's input outside training.
+        recipe: What to do, with its number of parts per step decided.
+        options: How to run it.
+        folder: The run folder, or `None` to write nothing.
+        cache: Where decoded training photos are kept, if anywhere.
+        tracker: Logs to experiment trackers, if any.
+    """
+
+    data: PhotoData
+    preprocess: Preprocess
+    recipe: Recipe
+    options: TrainOptions
+    folder: RunFolder | None
+    cache: PhotoCache | None
+    tracker: Tracker | None
+
+    def facts(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the run adds to the card of an epoch's weights, from its entry in the history."""
+        return run_facts(self.data, self.recipe, entry)
+
+
+def plan_fit(
     model: nn.Module,
-    data: PhotoData,
+    checked: CheckedData,
     preprocess: Preprocess,
     recipe: Recipe,
+    options: TrainOptions,
     *,
-    run: RunFolder | None,
-    resume: bool,
-    seed: int,
-    workers: int,
-    progress: bool,
-    cache: PhotoCache | None = None,
-    keep: Keep | None = None,
-    callbacks: Sequence[Callback] = (),
-) -> FitResult:
-    """Train a model on photos, show how it goes, and draw what came of it.
+    described: Mapping[str, Any],
+) -> FitPlan:
+    """Open the run folder, the cache and the trackers of a run.
 
     Args:
-        model: A zoo model with one output a class; it ends with the weights of its best epoch.
-        data: Photos whose readability has been checked.
-        preprocess: What turns a photo into the model's input outside training.
+        model: The network on its device.
+        checked: The photos, all of which can be read.
+        preprocess: Turns a photo into the model's input outside training.
         recipe: What to do.
-        run: Where the run is written; `None` writes nothing.
-        resume: Go on from the run's last checkpoint when there is one.
-        seed: Where all randomness comes from.
-        workers: Processes that load photos.
-        progress: Show the run in the terminal.
-        cache: Where training photos are kept decoded.
-        keep: Writes the epochs that the recipe keeps.
-        callbacks: Called with each event after the library's own.
+        options: How to run it.
+        described: What the run's configuration says of the network, as JSON values.
 
     Raises:
-        TrainingError: The run cannot go on.
+        DataError: The cache may not take any room.
+        TrainingError: The run cannot be resumed, its folder holds another run, or a tracker is missing.
+        StorageError: A folder cannot be written.
+    """
+    data = checked.data
+    folder = RunFolder(options.run) if options.run is not None else None
+    if recipe.grad_accum_steps == 0:
+        recipe = recipe.override(grad_accum_steps=_grad_accum_steps(model, preprocess, recipe, folder))
+    cache = None
+    if options.cache is not None:
+        cache = open_cache(options.cache, recipe, preprocess, gigabytes=options.cache_gb)
+    config = {
+        "recipe": recipe.to_dict(),
+        **described,
+        "classes": list(data.classes),
+        "seed": options.seed,
+        "cache": None if cache is None else {"size": cache.size},  # the training images depend on it
+    }
+    tracker = Tracker(options.track, folder.path, config) if folder is not None and options.track else None
+    if folder is not None and distributed.is_main_process():
+        skipped = [photo.to_dict(data.classes) for photo in data.skipped]
+        folder.open(config, checked.fingerprint, skipped=skipped, resume=options.resume)
+    distributed.barrier()
+    return FitPlan(data, preprocess, recipe, options, folder, cache, tracker)
+
+
+def fit_model(model: nn.Module, plan: FitPlan, *, card: Callable[[Mapping[str, Any]], Card]) -> FitResult:
+    """Train a model as planned, show its progress, and draw its plots.
+
+    Args:
+        model: The network, with one output per class. It ends with the weights of its best epoch.
+        plan: What to do.
+        card: Returns the card of the network with the facts of `FitPlan.facts`, for epochs that are kept.
+
+    Raises:
+        TrainingError: The run cannot continue.
         StorageError: Something cannot be written.
     """
-    if device_of(model).type == "cpu":
+    data, preprocess, recipe = plan.data, plan.preprocess, plan.recipe
+    options, run = plan.options, plan.folder
+    device, workers = device_of(model), options.loading_workers
+    if device.type == "cpu":
         keep_freed_memory()
-    resuming = run is not None and resume and has_checkpoint(run.last)
+    resuming = run is not None and options.resume and has_checkpoint(run.last)
     if recipe.fit_head and not resuming:
-        _start_head(model, data, preprocess, recipe, workers)
+        _fit_head(model, data, preprocess, recipe, workers)
 
-    photos = _training_photos(data, preprocess, recipe, seed, cache)
+    photos = _training_photos(data, preprocess, recipe, options.seed, plan.cache)
     teachers = _teachers(model, data, preprocess, recipe)
     if teachers and not resuming:
-        _tell_how_right(teachers, photos, device_of(model))
+        _log_teacher_accuracy(teachers, photos, device)
 
-    latest: list[Scores] = []
     val = PhotoDataset(data.val, preprocess)
-    bf16 = computes_in_bf16(recipe, device_of(model))
+    plots = _Plots(run, data.classes) if run is not None and distributed.is_main_process() else None
+    latest: list[Scores] = []
 
     def validate(candidate: nn.Module) -> Mapping[str, Any]:
+        bf16 = computes_in_bf16(recipe, device)
         logits, labels = forward_dataset(candidate, val, workers=workers, bf16=bf16, shared=True)
         scores = score(labels.numpy(), logits.argmax(dim=1).numpy(), data.classes)
         latest[:] = [scores]
@@ -209,88 +351,80 @@ def fit_model(
             "per_class_f1": [item.f1 if item.support else None for item in scores.classes],
         }
 
-    next_drawing = 0.0
+    def save_epoch(path: Path, network: nn.Module, entry: Mapping[str, Any]) -> None:
+        save_weights(path, network, card(plan.facts(entry)))
+
+    drawn = -1  # the epoch of the last confusion matrix
 
     def draw(event: Event) -> None:
-        nonlocal next_drawing
-        if run is None or event.kind not in ("epoch", "end"):
-            return
-        if event.best:
-            plot_confusion(latest[0], run.plots / "confusion.png")
-        began = time.monotonic()
-        if event.kind == "end" or began >= next_drawing:
-            history, timings = run.read_metrics()
-            plot_learning_curves(history, run.plots / "learning_curves.png", timings)
-            plot_per_class_f1(history, data.classes, run.plots / "per_class_f1.png")
-            now = time.monotonic()
-            next_drawing = now + (now - began) / _DRAWING
+        nonlocal drawn
+        if event.kind == "epoch":
+            drawn = event.epoch if event.best else drawn
+            if plots is not None:
+                plots.draw(latest[0] if event.best else None)
 
-    live = LiveProgress() if progress and distributed.is_main_process() else None
-    own: list[Callback] = [*([live] if live else []), *([draw] if distributed.is_main_process() else [])]
-    try:
-        return train(
+    live = LiveProgress() if options.progress and distributed.is_main_process() else None
+    with contextlib.ExitStack() as stack:
+        for closed in (live, plan.tracker):
+            if closed is not None:
+                stack.enter_context(contextlib.closing(closed))
+        result = train(
             model,
             photos,
             validate,
             recipe,
             run=run,
-            resume=resume,
-            seed=seed,
+            resume=options.resume,
+            seed=options.seed,
             workers=workers,
-            teach=teachers.loss if teachers else None,
-            keep=keep,
-            callbacks=[*own, *callbacks],
+            distill_loss=teachers.loss if teachers else None,
+            save_epoch=save_epoch,
+            callbacks=[*filter(None, (live,)), draw, *filter(None, (plan.tracker,)), *options.callbacks],
         )
-    finally:
-        if live:
-            live.close()
+    is_stale = run is not None and drawn != result.best_epoch  # a resumed run has not seen its best epoch
+    if is_stale:
+        validate(model)
+    if plots is not None:
+        plots.draw(latest[0] if is_stale else None, at_once=True)
+    return dataclasses.replace(result, skipped=count_skipped(data.skipped))
 
 
-def card_facts(data: PhotoData, entry: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
-    """Return what a run adds to a card: an epoch's scores, with their split, its photos and its recipe."""
-    scores = {name: entry[name] for name in ("macro_f1", "macro_f1_present", "accuracy")}
-    return {
-        "metrics": {"split": f"val ({len(data.val)} photos)", **scores},
-        "training_data": training_text(data),
-        "skipped": count_skipped(data.skipped),
-        "license": "unknown",
-        "recipe": recipe.to_dict(),
-    }
+class _Plots:
+    """The plots of a run folder.
+
+    Curves are drawn again at most so often that they take a small share of the run's time.
+    """
+
+    def __init__(self, run: RunFolder, classes: Sequence[str]) -> None:
+        self._run, self._classes = run, classes
+        self._due = 0.0
+
+    def draw(self, best: Scores | None, *, at_once: bool = False) -> None:
+        """Draw the scores of a new best epoch, if there is one, and the curves when they are due.
+
+        Raises:
+            StorageError: A plot cannot be written, or the run folder is gone.
+        """
+        run, began = self._run, time.monotonic()
+        if not run.config.exists():
+            raise StorageError(
+                f"the run folder {str(run.path)!r} was removed or moved while the run wrote to it; "
+                "start again in a new folder."
+            )
+        if best is not None:
+            plot_confusion(best, run.plots / "confusion.png")
+        if at_once or began >= self._due:
+            history, timings = run.read_metrics()
+            plot_learning_curves(history, run.plots / "learning_curves.png", timings)
+            plot_per_class_f1(history, self._classes, run.plots / "per_class_f1.png")
+            now = time.monotonic()
+            self._due = now + (now - began) / _PLOT_TIME
 
 
-def training_text(data: PhotoData) -> str:
-    """Return what a card says of the photos that were learned from, and of classes that had too few."""
-    counts = Counter(photo.label for photo in data.train)
-    text = f"{len(data.train)} photos in {len(counts)} classes."
-    few = [(name, counts[label]) for label, name in enumerate(data.classes) if counts[label] < _FEW]
-    if few:
-        text += f" Too few to learn: {', '.join(f'{name} ({count})' for name, count in few)}."
-    return text
-
-
-def card_scores(scores: Scores) -> dict[str, Any]:
-    """Return what an evaluation adds to a card's metrics: the scores, and each class's."""
-    return {
-        "split": f"evaluated ({scores.photos} photos)",
-        "macro_f1": scores.macro_f1,
-        "macro_f1_present": scores.macro_f1_present,
-        "accuracy": scores.accuracy,
-        "per_class": {
-            entry.name: {
-                "precision": entry.precision,
-                "recall": entry.recall,
-                "f1": entry.f1,
-                "photos": entry.support,
-            }
-            for entry in scores.classes
-        },
-    }
-
-
-def _start_head(
+def _fit_head(
     model: nn.Module, data: PhotoData, preprocess: Preprocess, recipe: Recipe, workers: int
 ) -> None:
-    """Fit the classifier on the frozen trunk's features of the photos and their mirror images."""
+    """Fit the classifier to the frozen trunk's features of the photos and their mirror images."""
     bf16 = computes_in_bf16(recipe, device_of(model))
 
     def features(photos: Sequence[Photo], transform: Any) -> tuple[torch.Tensor, torch.Tensor]:

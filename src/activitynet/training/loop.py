@@ -14,24 +14,24 @@ from torch import nn
 from activitynet.data.augmented import AugmentedPhotos
 from activitynet.runtime import distributed
 from activitynet.training.callbacks import Callback, Event
-from activitynet.training.checkpoint import TrainingState, has_checkpoint, saved_on_the_way_out
+from activitynet.training.checkpoint import TrainingState, has_checkpoint, saving_on_exit
 from activitynet.training.optim import WeightAverage, checkpoint_gradients, make_schedule, set_training_mode
 from activitynet.training.recipe import Recipe
 from activitynet.training.run import RunFolder
 from activitynet.training.sampler import read_steps
 from activitynet.training.signals import StopSignals
-from activitynet.training.step import Teach, compile_blocks, prepare, step_seed
+from activitynet.training.step import DistillLoss, compile_blocks, prepare, step_seed
 
 Validate = Callable[[nn.Module], Mapping[str, Any]]
 """From a model to its scores on the validation photos, as JSON values; ``macro_f1`` picks the best epoch."""
 
-Keep = Callable[[Path, nn.Module, Mapping[str, Any]], None]
+SaveEpoch = Callable[[Path, nn.Module, Mapping[str, Any]], None]
 """Writes a weights folder: where, the network, and its entry in the history."""
 
 
 @dataclass(frozen=True)
 class FitResult:
-    """What a training run came to.
+    """The outcome of a training run.
 
     Attributes:
         history: One entry an epoch: epoch, step, loss, lr and the validation scores.
@@ -64,8 +64,8 @@ def train(  # noqa: PLR0915  read from top to bottom, in one place
     resume: bool = False,
     seed: int = 0,
     workers: int = 0,
-    teach: Teach | None = None,
-    keep: Keep | None = None,
+    distill_loss: DistillLoss | None = None,
+    save_epoch: SaveEpoch | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> FitResult:
     """Train a model and leave it with the weights of its best epoch.
@@ -82,8 +82,8 @@ def train(  # noqa: PLR0915  read from top to bottom, in one place
         resume: Go on from the run's last checkpoint when there is one.
         seed: Where all randomness comes from.
         workers: Processes that load photos; 0 loads in this one. The result does not depend on it.
-        teach: The loss that distils, for a recipe with teachers.
-        keep: Writes the epochs that the recipe keeps.
+        distill_loss: The distillation loss, for a recipe with teachers.
+        save_epoch: Writes the epochs that the recipe keeps.
         callbacks: Called with each `Event`, in order.
 
     Returns:
@@ -96,23 +96,24 @@ def train(  # noqa: PLR0915  read from top to bottom, in one place
         StorageError: A checkpoint cannot be written; the previous one stays.
         Interrupted: By Ctrl-C or SIGTERM; the state is saved.
     """
-    ready = prepare(model, dataset, recipe, seed=seed, workers=workers, teach=teach)
+    ready = prepare(model, dataset, recipe, seed=seed, workers=workers, distill_loss=distill_loss)
     plain, batches = ready.plain, ready.batches
     steps = recipe.epochs * batches.steps
     set_rate = make_schedule(ready.optimizer, recipe, steps)
     state = TrainingState(plain, ready.optimizer, WeightAverage(plain, recipe.average, steps))
     stop = StopSignals()
+    is_main = distributed.is_main_process()
     lr = 0.0
 
-    def tell(kind: Any, epoch: int, **facts: Any) -> None:
+    def emit(kind: Any, epoch: int, **facts: Any) -> None:
         event = Event(kind, epoch=epoch, epochs=recipe.epochs, step=state.step, steps=steps, lr=lr, **facts)
         for callback in callbacks:
             callback(event)
 
-    def close_epoch(epoch: int) -> None:
-        """Validate, note, keep and save."""
+    def finish_epoch(epoch: int) -> None:
+        """Validate, record the scores, keep the weights and save the state."""
         kept, began = state.average.kept(), time.perf_counter()
-        distributed.broadcast_tensors(kept.buffers())  # norms' statistics: each process has seen other photos
+        distributed.broadcast_tensors(kept.buffers())  # norms' statistics differ between processes
         with stop.between_batches_of(kept):
             scores = validate(kept)
         entry = {"epoch": epoch, "step": state.step, "lr": lr, "loss": state.mean_loss, **scores}
@@ -121,23 +122,23 @@ def train(  # noqa: PLR0915  read from top to bottom, in one place
         timing["images_per_second"] = speed
         timing["validation_seconds"] = time.perf_counter() - began
         with state.changing():
-            is_best = state.note(entry, timing)
-            wanted = state.wanted(recipe.checkpoint)
-            if run is not None and keep is not None and epoch in wanted and distributed.is_main_process():
-                keep(run.snapshot(epoch), kept, entry)
+            is_best = state.end_epoch(entry, timing)
+            to_keep = state.epochs_to_keep(recipe.checkpoint)
+            if run is not None and save_epoch is not None and epoch in to_keep and is_main:
+                save_epoch(run.snapshot(epoch), kept, entry)
         if run is not None:
             state.save(run)
-        if run is not None and distributed.is_main_process():
-            run.remove_snapshots(but=wanted)
-        tell("epoch", epoch, scores=scores, best=is_best, loss=entry["loss"], images_per_second=speed)
+        if run is not None and is_main:
+            run.remove_snapshots(but=to_keep)
+        emit("epoch", epoch, scores=scores, best=is_best, loss=entry["loss"], images_per_second=speed)
 
-    with torch.random.fork_rng(), stop, saved_on_the_way_out(state, run, stop):
+    with torch.random.fork_rng(), stop, saving_on_exit(state, run, stop):
         if run is not None and resume and has_checkpoint(run.last):
             state.restore(run)
             lr = set_rate(state.step - 1) if state.step else 0.0
-        tell("start", max(0, state.epoch))
+        emit("start", max(0, state.epoch))
         if state.epoch < 0:
-            close_epoch(0)
+            finish_epoch(0)
         for epoch in range(state.epoch + 1, recipe.epochs + 1):
             if recipe.patience and state.epoch - state.best_epoch >= recipe.patience:
                 break
@@ -154,16 +155,16 @@ def train(  # noqa: PLR0915  read from top to bottom, in one place
                     state.average.update(state.step + 1)
                     state.count_step(loss)
                 speed = state.images_per_second(batches.batch_size)
-                tell("step", epoch, loss=loss, images_per_second=speed)
+                emit("step", epoch, loss=loss, images_per_second=speed)
                 if run is not None and state.is_due(recipe.checkpoint):
                     state.save(run)
                 stop.raise_if_received(ready.device)
-            close_epoch(epoch)
+            finish_epoch(epoch)
 
     plain.load_state_dict(state.best)
     plain.eval().requires_grad_(True)
     checkpoint_gradients(plain, False)
     compile_blocks(plain, False)
-    tell("end", state.epoch)
+    emit("end", state.epoch)
     folder = run.path if run is not None else None
     return FitResult(tuple(state.history), tuple(state.timings), state.best_epoch, folder)

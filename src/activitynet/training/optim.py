@@ -17,6 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from activitynet.errors import TrainingError, did_you_mean
 from activitynet.training.recipe import Average, Recipe
+from activitynet.zoo.network import classifiers_of
 
 
 def checkpoint_gradients(model: nn.Module, wanted: bool) -> None:
@@ -50,7 +51,7 @@ def freeze(model: nn.Module, share: float, patterns: Sequence[str] = ()) -> list
     Raises:
         TrainingError: A pattern matches no parameter of the trunk.
     """
-    head = {id(parameter) for parameter in model.get_classifier().parameters()}  # type: ignore[operator]
+    head = {id(parameter) for part in classifiers_of(model) for parameter in part.parameters()}
     trunk = [name for name, parameter in model.named_parameters() if id(parameter) not in head]
     groups = group_parameters(model, model.group_matcher(coarse=False))  # type: ignore[operator]
     layers = [names for _, names in sorted(groups.items()) if not set(trunk).isdisjoint(names)]

@@ -17,7 +17,7 @@ from activitynet.blocks import set_fused
 from activitynet.data.augment import BatchColorJitter, PhotoBatch
 from activitynet.data.augmented import AugmentedPhotos
 from activitynet.data.loader import PhotoLoader
-from activitynet.errors import TrainingError
+from activitynet.errors import NotFiniteError, TrainingError
 from activitynet.inference import has_bf16
 from activitynet.runtime import distributed
 from activitynet.runtime.seeds import derived_seed
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 Mixer = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
-Teach = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
+DistillLoss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
 """From images, the student's logits and, where they count, its pooled features to one loss a photo."""
 
 
@@ -40,10 +40,6 @@ def step_seed(seed: int, step: int) -> int:
     """Return the seed of a step's draws: dropout, mixing. Each process has its own."""
     rank = distributed.rank()
     return derived_seed(seed, "step", step, *((rank,) if rank else ()))
-
-
-class NotFiniteError(TrainingError):
-    """The loss or its gradient is not a number; nothing was updated."""
 
 
 class Stepper:
@@ -58,7 +54,7 @@ class Stepper:
         color_jitter: Makes the network's input of a batch of photos.
         bf16: Multiply in bfloat16.
         mixer: Blends a batch's photos.
-        teach: The loss that distils.
+        distill_loss: The distillation loss.
     """
 
     def __init__(
@@ -72,15 +68,16 @@ class Stepper:
         color_jitter: BatchColorJitter,
         bf16: bool,
         mixer: Mixer | None = None,
-        teach: Teach | None = None,
+        distill_loss: DistillLoss | None = None,
     ) -> None:
         self._accelerator, self._model, self._optimizer = accelerator, model, optimizer
         self._plain = accelerator.unwrap_model(model)
         self._color_jitter = color_jitter
-        self._loss_function, self._mixer, self._teach, self._bf16 = loss_function, mixer, teach, bf16
+        self._loss_function, self._distill_loss = loss_function, distill_loss
+        self._mixer, self._bf16 = mixer, bf16
         self._clip_norm = recipe.optimizer.clip_norm or math.inf
-        self._teach_weight = recipe.distill.weight
-        self._compares_features = teach is not None and recipe.distill.features > 0
+        self._distill_weight = recipe.distill.weight
+        self._compares_features = distill_loss is not None and recipe.distill.features > 0
 
     def __call__(self, parts: Sequence[Part], *, mix: bool = True) -> float:
         """Learn from the parts of one batch, as from the whole of it.
@@ -120,10 +117,10 @@ class Stepper:
             images, targets = self._mixer(images, targets)
         with torch.autocast(device.type, torch.bfloat16, enabled=self._bf16):
             logits, features = self._forward(images)
-            taught = self._teach(images, logits, features) if self._teach is not None else None
+            taught = self._distill_loss(images, logits, features) if self._distill_loss is not None else None
         losses = self._loss_function(logits, targets)
         if taught is not None:
-            losses = torch.lerp(losses, taught, self._teach_weight)
+            losses = torch.lerp(losses, taught, self._distill_weight)
         return losses.mean()
 
     def _forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -164,7 +161,7 @@ def prepare(
     *,
     seed: int,
     workers: int,
-    teach: Teach | None,
+    distill_loss: DistillLoss | None,
 ) -> Prepared:
     """Make a model ready to learn from photos as a recipe says.
 
@@ -174,7 +171,7 @@ def prepare(
         recipe: What to do.
         seed: Where all randomness comes from.
         workers: Processes that load photos.
-        teach: The loss that distils.
+        distill_loss: The distillation loss.
 
     Raises:
         TrainingError: The recipe does not suit the model, the photos or the devices.
@@ -200,7 +197,7 @@ def prepare(
         color_jitter=dataset.color_jitter,
         bf16=computes_in_bf16(recipe, device),
         mixer=make_mixer(recipe.mix, num_classes),
-        teach=teach,
+        distill_loss=distill_loss,
     )
     loader = training_loader(dataset, batches, workers=workers, device=device)
     return Prepared(device, model, accelerator.unwrap_model(model), optimizer, batches, loader, take_step)

@@ -18,12 +18,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 from activitynet.data.augmented import AugmentedPhotos
-from activitynet.errors import TrainingError
+from activitynet.errors import NotFiniteError, TrainingError
 from activitynet.runtime import distributed
 from activitynet.training.optim import checkpoint_gradients, freeze, set_training_mode
 from activitynet.training.recipe import Recipe
 from activitynet.training.sampler import Part, read_steps
-from activitynet.training.step import NotFiniteError, Teach, computes_in_bf16, prepare, step_seed
+from activitynet.training.step import DistillLoss, computes_in_bf16, prepare, step_seed
 
 _SMOOTHED_OVER = 0.1  # share of the steps that the loss is averaged over
 _DIVERGED = 4.0  # times the lowest smoothed loss
@@ -54,7 +54,7 @@ def find_learning_rate(
     steps: int = 100,
     lowest: float = 1e-6,
     highest: float = 1.0,
-    teach: Teach | None = None,
+    distill_loss: DistillLoss | None = None,
 ) -> LearningRates:
     """Try rates from low to high, a step each, on a copy of a model; the model itself is not touched.
 
@@ -70,7 +70,7 @@ def find_learning_rate(
         steps: Rates to try, at least 20.
         lowest: The first rate, greater than 0.
         highest: The last.
-        teach: The loss that distils, for a recipe with teachers.
+        distill_loss: The distillation loss, for a recipe with teachers.
 
     Returns:
         The rates, the losses and the suggestion.
@@ -84,7 +84,9 @@ def find_learning_rate(
             "try at least 20, rising from above 0."
         )
     with torch.random.fork_rng():  # the caller's generators stay as they were
-        ready = prepare(copy.deepcopy(model), dataset, recipe, seed=seed, workers=workers, teach=teach)
+        ready = prepare(
+            copy.deepcopy(model), dataset, recipe, seed=seed, workers=workers, distill_loss=distill_loss
+        )
         set_training_mode(ready.model, freeze_norm=recipe.freeze_norm)
 
         def endless() -> Iterator[list[Part]]:

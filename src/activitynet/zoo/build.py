@@ -50,6 +50,18 @@ def build(name: str, *, num_classes: int, arguments: Mapping[str, Any]) -> nn.Mo
     return model
 
 
+def check_model_name(name: str) -> None:
+    """Refuse a name that `build` does not know.
+
+    Raises:
+        ModelError: Naming the closest name that exists.
+    """
+    if name.startswith(timm_bridge.PREFIX):
+        timm_bridge.check_name(name)
+    else:
+        find(name)
+
+
 def find(name: str) -> Architecture:
     """Return a registered architecture.
 

@@ -155,3 +155,11 @@ def _classifier(num_features: int, num_classes: int) -> nn.Module:
     nn.init.normal_(linear.weight, std=0.01)
     nn.init.zeros_(linear.bias)
     return linear
+
+
+def classifiers_of(model: nn.Module) -> list[nn.Module]:
+    """Return the classifier of a network: one module, or two of timm's distilled transformers, or none."""
+    if not hasattr(model, "get_classifier"):
+        return []
+    classifier = model.get_classifier()  # type: ignore[operator]
+    return list(classifier) if isinstance(classifier, tuple | list) else [classifier]

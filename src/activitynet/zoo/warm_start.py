@@ -26,6 +26,7 @@ from activitynet.serialization.records import parse_json, read_bounded
 from activitynet.serialization.tensors import read_tensors
 from activitynet.zoo import timm_bridge
 from activitynet.zoo.build import build
+from activitynet.zoo.network import classifiers_of
 from activitynet.zoo.registry import ARCHITECTURES
 from activitynet.zoo.sketch import check_arguments, sketch
 
@@ -86,7 +87,7 @@ def copy_trunk(model: nn.Module, trunk: Trunk) -> WarmStart:
         ModelError: The trunk does not fit.
     """
     tensors, sources = model.state_dict(), trunk.model.state_dict()
-    head = _tensors_of(model, _classifier(model))
+    head = _tensors_of(model, classifiers_of(model))
     wanted = [name for name in tensors if name not in head]
     missing = [name for name in wanted if name not in sources or sources[name].shape != tensors[name].shape]
     if missing:
@@ -138,7 +139,7 @@ def _copy_in_order(model: nn.Module, trunk: Trunk, missing: str) -> tuple[set[st
             f"{_described(target, agreement)}, and that of the source {_described(source, agreement)}."
         )
     # Any other tensor that stayed fresh would change the function of the trunk unnoticed.
-    head = [*_classifier(model), getattr(model, "head_norm", nn.Identity())]
+    head = [*classifiers_of(model), getattr(model, "head_norm", nn.Identity())]
     accounted = _tensors_of(model, [*head, *aside, *(layer for _, layer in target)])
     if not accounted.issuperset(model.state_dict()):
         raise ModelError(
@@ -209,13 +210,6 @@ def _outer_gates(model: nn.Module) -> list[nn.Module]:
     return [gate for gate in _gates(model) if id(gate) not in inner]
 
 
-def _classifier(model: nn.Module) -> list[nn.Module]:
-    if not hasattr(model, "get_classifier"):
-        return []
-    classifier = model.get_classifier()  # type: ignore[operator]
-    return list(classifier) if isinstance(classifier, (tuple, list)) else [classifier]
-
-
 def _tensors_of(model: nn.Module, modules: Iterable[nn.Module]) -> set[str]:
     chosen = {id(module) for module in modules}
     return {
@@ -228,7 +222,7 @@ def _tensors_of(model: nn.Module, modules: Iterable[nn.Module]) -> set[str]:
 
 def _layers(model: nn.Module, aside: Iterable[nn.Module]) -> list[tuple[str, nn.Module]]:
     """List the convolutions and norms in order, without those of the classifier and of ``aside``."""
-    left_out = {id(part) for module in [*aside, *_classifier(model)] for part in module.modules()}
+    left_out = {id(part) for module in [*aside, *classifiers_of(model)] for part in module.modules()}
     return [
         (name, module)
         for name, module in model.named_modules()

@@ -123,7 +123,7 @@ def test_a_member_that_was_exchanged_is_refused(members: Members, tmp_path: Path
         ("temperature", 0, "temperature"),
         ("ensemble_version", 2, "ensemble_version"),
         ("classes", ["cook", "dance", "run", "fly"], "has other classes than its ensemble: 'fly'"),
-        ("cascade", {"threshold": 0.5, "temperatures": [1]}, "a temperature a member"),
+        ("cascade", {"threshold": 0.5, "temperatures": [1]}, "one temperature for each member"),
         ("cascade", {"threshold": 2, "temperatures": [1, 1, 1]}, "threshold"),
     ],
 )
@@ -143,7 +143,7 @@ def test_a_member_lies_beside_the_card(name: str, members: Members, tmp_path: Pa
     card = json.loads((folder / "config.json").read_text())
     card["members"][0]["folder"] = name
     (folder / "config.json").write_text(json.dumps(card))
-    with pytest.raises(WeightsError, match="card field 'folder'"):
+    with pytest.raises(WeightsError, match=r"field 'members\[0\]\.folder'"):
         Ensemble.load(folder)
 
 

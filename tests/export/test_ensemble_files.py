@@ -156,7 +156,7 @@ def test_what_a_file_says_of_itself_is_checked(ensemble: Ensemble) -> None:
     assert read == contents
     for views in (None, "", "[]", "{}", '[{"size": [1, 1]}]', '[{"size": 1, "size": 2}]', "[" * 9999):
         changed = {**metadata, "activitynet.views": views}
-        with pytest.raises(WeightsError, match=r"'a\.onnx': 'activitynet\.views' is not valid"):
+        with pytest.raises(WeightsError, match=r"'activitynet\.views' in 'a\.onnx' (is|must|lacks)"):
             Contents.from_metadata(changed.get, Path("a.onnx"))
     with pytest.raises(WeightsError, match="has no card"):
         Contents.from_metadata({}.get, Path("a.onnx"))

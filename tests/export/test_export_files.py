@@ -199,8 +199,8 @@ def test_8_bit_files_are_smaller_and_mostly_agree(sample_data: Path, tmp_path: P
     ("name", "form", "message"),
     [
         ("a.onnx", "onx", "Did you mean 'onnx'"),
-        ("a.pt", "torch", "end in .pt2"),
-        ("a.onnx", "openvino", "end in .xml"),
+        ("a.pt", "torch", "extension .pt2"),
+        ("a.onnx", "openvino", "extension .xml"),
     ],
 )
 def test_what_cannot_be_written_is_said_at_once(
@@ -215,7 +215,7 @@ def test_8_bits_are_not_for_torch(classifier: Classifier, tmp_path: Path) -> Non
     from activitynet.export import export_model
 
     card = Card(architecture="x", classes=CLASSES, preprocess=classifier.preprocess)  # type: ignore[arg-type]
-    with pytest.raises(ModelError, match="choose one of these"):
+    with pytest.raises(ModelError, match="onnx and openvino only"):
         export_model(classifier.model, card, tmp_path / "a.pt2", "torch", calibrate=[])
 
 

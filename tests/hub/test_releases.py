@@ -71,7 +71,7 @@ def test_released_weights_are_models(released: Loopback, weights: Path) -> None:
     assert Classifier.load(NAME).classes == ("walking", "running", "бег")
     with pytest.raises(ModelError, match="add pretrained=True"):
         create_model(NAME)
-    with pytest.raises(ModelError, match="leave out either"):
+    with pytest.raises(ModelError, match="exclude each other"):
         create_model(NAME, pretrained=True, init_from=weights)
     with pytest.raises(ModelError, match="do not fit"):
         create_model(NAME, pretrained=True, in_chans=1)

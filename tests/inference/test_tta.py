@@ -177,9 +177,9 @@ def test_what_cannot_be_is_told() -> None:
         classifier().predict(photos(), tta="crop")
     with pytest.raises(ModelError, match="32 x 32 pixels are too small"):
         classifier(size=32).predict(photos(), tta="scales")
-    with pytest.raises(ModelError, match=r"from 0\.1 to 4"):
+    with pytest.raises(ModelError, match="numbers in"):
         TTA(scales=())
-    with pytest.raises(ModelError, match=r"from 0\.1 to 4"):
+    with pytest.raises(ModelError, match="numbers in"):
         TTA(scales=(math.nan,))
     of_one_size = Classifier("timm/test_vit", CLASSES, device="cpu")
     vit = create_model("timm/test_vit", num_classes=3)

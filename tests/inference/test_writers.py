@@ -136,7 +136,7 @@ def test_photos_that_are_done_are_not_opened_again(
         ("out.jsonl", "{}\n", "line 1 of"),
         ("out.jsonl", '[1]\n"x"\n', "line 1 of"),
         ("out.jsonl", "\0\0\0\n", "line 1 of"),
-        ("out.parquet", "PAR1", "is no Parquet file"),
+        ("out.parquet", "PAR1", "is not a Parquet file"),
     ],
 )
 def test_what_is_no_such_file_is_refused_and_left(

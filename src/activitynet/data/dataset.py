@@ -7,11 +7,13 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from activitynet.data.files import natural_key
 from activitynet.errors import DataError, did_you_mean
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def checked_classes(classes: Sequence[str]) -> tuple[str, ...]:
@@ -202,6 +204,8 @@ class PhotoData:
 
 def group_numbers(photos: Sequence[Photo]) -> np.ndarray:
     """Number the groups of photos from 0; a photo without one is its own group: int64 (N,)."""
+    import numpy as np  # noqa: PLC0415  --help needs no numpy
+
     numbers: dict[tuple[str, int], int] = {}
     keys = [(photo.group, -1) if photo.group else ("", index) for index, photo in enumerate(photos)]
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)

@@ -115,7 +115,7 @@ def test_only_the_main_process_tracks(
 
 
 def test_what_cannot_track_is_refused_before_the_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"no tracker 'tensorbord'.*Did you mean 'tensorboard'"):
+    with pytest.raises(TrainingError, match=r"unknown tracker 'tensorbord'.*Did you mean 'tensorboard'"):
         Tracker(["tensorbord"], tmp_path, {})
     monkeypatch.setattr(tracking, "_available_trackers", [])
     with pytest.raises(TrainingError, match=r"'comet_ml' is not installed.*pip install comet-ml$"):

@@ -44,7 +44,7 @@ def test_an_epoch_goes_on_where_it_was_left(monkeypatch: pytest.MonkeyPatch, don
 
 
 def test_batches_that_cannot_be_dealt_out_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(TrainingError, match=r"a batch of 12 .* that 10 divides"):
+    with pytest.raises(TrainingError, match=r"a batch of 12 .* a multiple of 10"):
         dealt(monkeypatch, 0, 2, grad_accum_steps=5)
     with pytest.raises(TrainingError, match="50 photos are too few"):
         dealt(monkeypatch, 0, 1, grad_accum_steps=60, batch_size=60)

@@ -147,13 +147,13 @@ def test_a_signal_that_comes_while_ranks_agree_is_not_lost(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(
-    ("whole", "told"), [(True, "Its state is saved in"), (False, "The last saved state is in")]
+    ("whole", "told"), [(True, "The state is saved in"), (False, "The last saved state is in")]
 )
 def test_only_what_belongs_to_one_moment_is_saved_and_said_to_be(
     tmp_path: Path, whole: bool, told: str
 ) -> None:
     saved: list[RunFolder] = []
-    state: Any = SimpleNamespace(is_whole=whole, step=3, save=saved.append)
+    state: Any = SimpleNamespace(is_consistent=whole, step=3, save=saved.append)
     run, stop = RunFolder(tmp_path), StopSignals()
     stop.received = signal.SIGTERM
     with (

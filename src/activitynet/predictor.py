@@ -356,9 +356,9 @@ class Predictor(ABC):
             private: Whether a new repository is private; `None` takes the account's default.
             revision: The branch to commit to; created if it does not exist.
             message: The commit message.
-            training_data: What the model was trained on, for its card; `None` keeps what is known.
-            license: License of the weights, for the card; `None` keeps what is known.
-            scores: What `evaluate` returned, for the card and the page; `None` keeps what is known.
+            training_data: Description of the training data, for the card; `None` keeps the present one.
+            license: License of the weights, for the card; `None` keeps the present one.
+            scores: Result of `evaluate`, for the card and the page; `None` keeps the present scores.
 
         Returns:
             ``org/name@COMMIT``, a permanent name for `load`.

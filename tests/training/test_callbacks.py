@@ -108,7 +108,7 @@ def test_files_lie_in_the_run(
 def test_only_the_main_process_tracks(
     fake: type[FakeTracker], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(distributed, "is_main", lambda: False)
+    monkeypatch.setattr(distributed, "is_main_process", lambda: False)
     tell(Tracker(["wandb"], tmp_path, {}))
     assert not fake.made
     assert not list(tmp_path.iterdir())

@@ -13,7 +13,7 @@ LABELS = [index % 3 for index in range(50)]
 
 def dealt(monkeypatch: pytest.MonkeyPatch, rank: int, count: int, **changes: object) -> EpochBatches:
     monkeypatch.setattr(distributed, "rank", lambda: rank)
-    monkeypatch.setattr(distributed, "count", lambda: count)
+    monkeypatch.setattr(distributed, "world_size", lambda: count)
     return EpochBatches(LABELS, Recipe(batch_size=12).override(changes), seed=3)
 
 

@@ -140,7 +140,7 @@ def test_a_signal_that_comes_while_ranks_agree_is_not_lost(monkeypatch: pytest.M
         stop.received = signal.SIGTERM
         return value  # as the others know of it only when they agree the next time
 
-    monkeypatch.setattr(distributed, "greatest", agree)
+    monkeypatch.setattr(distributed, "all_reduce_max", agree)
     stop.raise_if_received(torch.device("cpu"))  # this process alone must not leave
     with pytest.raises(Interrupted, match="SIGTERM"):
         stop.raise_if_received(torch.device("cpu"))

@@ -114,7 +114,7 @@ def test_a_batch_is_dealt_out_in_the_fewest_parts_that_fit(
 ) -> None:
     monkeypatch.setattr(tune, "largest_micro_batch", lambda *_, **__: most)
     assert auto_grad_accum_steps(make_model(), SIZE, Recipe(batch_size=24)) == alone
-    monkeypatch.setattr(distributed, "count", lambda: 2)  # each process computes twelve
+    monkeypatch.setattr(distributed, "world_size", lambda: 2)  # each process computes twelve
     assert auto_grad_accum_steps(make_model(), SIZE, Recipe(batch_size=24)) == in_two
 
 

@@ -1,4 +1,4 @@
-"""`Classifier`: trains, evaluates, predicts, saves and loads."""
+"""`Classifier`: train, evaluate, predict, save and load."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from activitynet.export import is_exported
 from activitynet.inference import Engine, EngineName, Precision, Prediction, compile_network, load_exported
 from activitynet.predictor import Data, EvaluateOptions, Predictor, Ready, check_readable
 from activitynet.runtime import distributed
-from activitynet.runtime.devices import default_workers, resolve_device
+from activitynet.runtime.devices import resolve_device
 from activitynet.runtime.seeds import derived_seed
 from activitynet.training import FitResult, Recipe
 from activitynet.training.card_facts import card_scores, confusion_picture
@@ -55,26 +55,22 @@ class Classifier(Predictor):
     """Predicts which of a fixed set of classes a photo shows.
 
     Args:
-        model: A name that `activitynet.create_model` knows, or a module with the same interface as the
-            networks of the zoo.
+        model: A model name (see `activitynet.create_model`), or a module with the interface of such a model.
         classes: Class names in the order of the model's outputs. `None` takes them from the data of the
             first `fit` or `fine_tune`.
         init_from: Pretrained weights of the trunk: a weights folder, or ``timm/NAME``. `None` starts from
             random weights.
         image_size: Side in pixels of the model's square input. `None` takes the model's own.
-        resize: How a photo is brought to that size: ``"squash"`` stretches the whole photo, ``"crop"`` cuts
-            out its centre, ``"pad"`` fits it in. What people do often shows at the edge of a photo.
-        model_args: Further arguments of the architecture (see `activitynet.create_model`).
+        resize: How to resize a photo to that size: ``"squash"`` stretches the whole photo, ``"crop"`` cuts
+            out its centre, ``"pad"`` adds a border.
+        model_args: Other arguments of the architecture (see `activitynet.create_model`).
         device: ``"cpu"``, ``"cuda"``, …; `None` takes the machine's accelerator if it has one.
 
     Attributes:
-        classes: Class names in the order of the outputs; `None` until they are known.
         preprocess: Turns a photo into the model's input; `None` until the model is created.
-        temperature: Logits are divided by it before the softmax.
-        unknown_below: A photo is unknown if its most probable class is less probable than this; 0 for none.
 
     Raises:
-        ModelError: There is no such model or device, or the classes do not fit the model.
+        ModelError: The model or device does not exist, or the classes do not match the model.
 
     Example:
         >>> from activitynet import Classifier
@@ -108,7 +104,7 @@ class Classifier(Predictor):
             self._architecture = model
             return
         if self.classes is None:
-            raise ModelError("name the classes of a model of your own: Classifier(model, classes=[...]).")
+            raise ModelError("your own model needs class names: Classifier(model, classes=[...]).")
         self._architecture = getattr(model, "architecture", type(model).__name__)
         if not isinstance(model, Engine):
             self.preprocess = Preprocess.from_model(model, size=image_size, resize=resize)
@@ -116,18 +112,18 @@ class Classifier(Predictor):
 
     @property
     def model(self) -> nn.Module:
-        """The network, in evaluation mode unless you change it; without one, a `ModelError` is raised."""
+        """The network, in evaluation mode; raises a `ModelError` if there is none yet."""
         return self._ready()[0]
 
     @property
     def engine(self) -> str:
-        """What computes predictions, and in which precision, such as ``"openvino bf16"``."""
+        """The inference engine and its precision, such as ``"openvino bf16"``."""
         model = self.model
         return model.description if isinstance(model, Engine) else "torch fp32"
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """Scores of the weights, with the split they were measured on, and their calibration."""
+        """Scores of the weights, the split they were measured on, and the calibration."""
         return dict(self._card_facts.get("metrics", {}))
 
     @torch.inference_mode(mode=False)
@@ -143,29 +139,27 @@ class Classifier(Predictor):
         lr: float | None = None,
         **options: Unpack[TrainKeywords],
     ) -> FitResult:
-        """Train by a recipe, and keep the epoch that scores best on the validation photos.
+        """Train with a recipe and keep the epoch with the best score on the validation photos.
 
         Args:
-            data: A folder with one folder per class, split into ``train`` and ``val`` or not (then a fifth
-                is held out); a table; or anything else that `open_data` takes. Or an opened `PhotoData`.
-            recipe: What to do: a name of `activitynet.training.list_recipes`, a TOML file, or a `Recipe`.
-            settings: Fields of the recipe to change, by their dotted names: ``{"optimizer.lr": 3e-4}``.
-            epochs: Passes over the training photos; this and the next two change the recipe as well.
-            batch_size: Photos per step, over all devices together.
+            data: A folder with one folder per class, with or without ``train`` and ``val`` folders (without,
+                a fifth is held out); anything else that `open_data` takes; or an opened `PhotoData`.
+            recipe: A name of `activitynet.training.list_recipes`, a TOML file, or a `Recipe`.
+            settings: Recipe fields to change, by their dotted names: ``{"optimizer.lr": 3e-4}``.
+            epochs: Number of epochs. Like ``batch_size`` and ``lr``, it overrides the recipe.
+            batch_size: Photos per step, over all devices.
             lr: Peak learning rate.
-            **options: How to run it: ``run``, ``seed``, ``workers``, ``resume``, ``skip_bad``, ``cache``,
-                ``cache_gb``, ``progress``, ``track`` and ``callbacks``; see
-                `activitynet.training.fit.TrainOptions`.
+            **options: The fields of `activitynet.training.fit.TrainOptions`.
 
         Returns:
-            The history and the best epoch. The classifier now has that epoch's weights.
+            The history and the best epoch, whose weights the classifier now has.
 
         Raises:
             DataError: The data cannot be used, or photos are broken; the first are listed.
             ModelError: The model cannot be created or trained.
             TrainingError: The run cannot start, continue, or be resumed.
-            StorageError: Something cannot be written.
-            activitynet.training.Interrupted: By Ctrl-C or SIGTERM; the state is saved.
+            StorageError: A file cannot be written.
+            activitynet.training.Interrupted: Ctrl-C or SIGTERM stopped the run; the state is saved.
         """
         check_keywords("fit", options, {*FitKeywords.__annotations__, "recipe"})
         chosen = resolve_recipe(recipe, settings, epochs=epochs, batch_size=batch_size, lr=lr)
@@ -184,10 +178,10 @@ class Classifier(Predictor):
             "image_size": self._image_size,
             "resize": self._resize,
         }
-        plan = plan_fit(model, checked, preprocess, chosen, how, described=network)
+        plan = plan_fit(model, checked, preprocess, chosen, how, network=network)
         self.classes = checked.data.classes
         self._set_model(model, preprocess)
-        self.temperature, self.unknown_below = 1.0, 0.0  # the old ones belong to other weights
+        self.temperature, self.unknown_below = 1.0, 0.0  # drop the calibration of the old weights
         result = fit_model(model, plan, card=self._card)
         self._card_facts = plan.facts(result.best)
         if plan.folder is not None and distributed.is_main_process():
@@ -204,24 +198,21 @@ class Classifier(Predictor):
     ) -> FitResult:
         """Adapt pretrained weights: fit the head on frozen features, then train with a low learning rate.
 
-        The result never scores below the fitted head: that state is epoch 0, and the best epoch is kept.
+        The fitted head is epoch 0. Since the best epoch is kept, the result never scores below it.
 
         Args:
-            data: Labelled photos, split into ``train`` and ``val`` or not.
+            data: Labelled photos; see `fit`.
             recipe: A name of `activitynet.training.list_recipes`, a TOML file, or a `Recipe`.
             **options: The other keyword arguments of `fit`.
 
-        Returns:
-            The history and the best epoch.
-
         Raises:
-            ModelError: There is nothing to fine-tune: no ``init_from`` and no weights.
+            ModelError: There are no pretrained weights to fine-tune.
             ActivityNetError: Any error of `fit`.
         """
         if self._model is None and self._init_from is None:
             raise ModelError(
-                "fine-tuning needs pretrained weights: name them with init_from (--init-from on the command "
-                "line), or load a classifier; fit (the train command) starts from random weights."
+                "fine-tuning needs pretrained weights: set init_from (--init-from on the command line), or "
+                "load a classifier; fit (the train command) starts from random weights."
             )
         return self.fit(data, recipe=recipe, **options)
 
@@ -238,16 +229,16 @@ class Classifier(Predictor):
         workers: int | None = None,
         skip_bad: bool = False,
     ) -> LearningRates:
-        """Try learning rates from low to high, one step each, and suggest one. The network is not changed.
+        """Try learning rates from low to high, one step each, and suggest one; leave the network unchanged.
 
         Args:
-            data: Labelled photos, split into ``train`` and ``val`` or not.
-            recipe: What the training is to do: a name, a TOML file, or a `Recipe`.
-            settings: Fields of the recipe to change, by their dotted names.
-            plot: A PNG to draw the losses into.
-            seed: Where all randomness comes from.
+            data: Labelled photos; see `fit`.
+            recipe: A name of `activitynet.training.list_recipes`, a TOML file, or a `Recipe`.
+            settings: Recipe fields to change, by their dotted names.
+            plot: PNG file for a plot of the losses; `None` draws none.
+            seed: Random seed.
             workers: Processes that load photos; `None` chooses by the number of cores.
-            skip_bad: Leave out photos that cannot be read, instead of refusing the data.
+            skip_bad: Skip photos that cannot be read instead of raising.
 
         Raises:
             ActivityNetError: Any error of `fit`.
@@ -257,7 +248,6 @@ class Classifier(Predictor):
         check_trainable(self._model, self._model_args)
         photos = self._open_for_training(data, skip_bad=skip_bad).data
         model, preprocess = self._model_for(photos, chosen, seed)
-        workers = default_workers() if workers is None else workers
         found = search_learning_rate(model, photos, preprocess, chosen, seed=seed, workers=workers)
         if plot is not None:
             plot_learning_rates(found.rates, found.losses, found.suggestion, plot)
@@ -271,21 +261,21 @@ class Classifier(Predictor):
         risk: float | None = None,
         **options: Unpack[EvaluateOptions],
     ) -> Calibration:
-        """Fit probabilities to how often they are right, and optionally a threshold for unknown photos.
+        """Calibrate the probabilities, and optionally fit a threshold for unknown photos.
 
-        The classifier keeps the result, and so do weights saved later: temperature and threshold in the card,
-        vector scaling in the last layer.
+        The classifier and weights saved later keep the result: temperature and threshold in the card, vector
+        scaling in the last layer.
 
         Args:
-            data: Labelled photos that were not trained on.
+            data: Labelled photos that were not used for training.
             method: ``"temperature"``, which never changes the predicted class, or ``"vector"``.
-            risk: Share of wrong predictions to allow, in (0, 1): below the probability that keeps to it, a
-                photo is unknown. `None` names a class for every photo.
+            risk: Allowed share of wrong predictions, in (0, 1); it sets the threshold below which a photo is
+                unknown. `None` sets no threshold.
             **options: The keyword arguments of `evaluate`.
 
         Raises:
             DataError: The data cannot be used, or the risk cannot be met.
-            ModelError: There are no weights yet, or vector scaling finds no linear layer to go into.
+            ModelError: There are no weights yet, or the model has no linear layer for vector scaling.
         """
         self._refuse_engine()
         split = options.get("split", "val")
@@ -307,32 +297,26 @@ class Classifier(Predictor):
         scores: Scores | None = None,
         half: bool = False,
     ) -> Path:
-        """Write a weights folder that `Classifier.load` reads.
+        """Write a weights folder that `Classifier.load` reads, and return its path.
 
         Args:
-            folder: Where. An existing weights folder is replaced in one step.
-            training_data: What the model was trained on, for its card; `None` keeps what is known.
-            license: License of the weights, for the card; `None` keeps what is known.
-            scores: What `evaluate` returned. It replaces the scores of the card and of its page, and adds the
-                confusion matrix as a picture. `None` keeps what is known.
+            folder: The folder to write. An existing weights folder is replaced atomically.
+            training_data: Description of the training data, for the card; `None` keeps the present one.
+            license: License of the weights, for the card; `None` keeps the present one.
+            scores: Result of `evaluate`; replaces the scores of the card and its page, and adds a picture of
+                the confusion matrix. `None` keeps the present scores.
             half: Round to float16, which halves the size.
 
-        Returns:
-            The folder.
-
         Raises:
-            ModelError: There are no weights yet, or the network was not made by `create_model`.
+            ModelError: There are no weights yet, or the network was not built by `create_model`.
             WeightsError: The weights are not finite.
             StorageError: The folder cannot be written.
         """
-        facts = dict(self._card_facts)
-        if training_data is not None:
-            facts["training_data"] = training_data
-        if license is not None:
-            facts["license"] = license
+        given = {"training_data": training_data, "license": license}
+        facts = self._card_facts | {name: text for name, text in given.items() if text is not None}
         if scores is not None:
-            kept = {name: fact for name, fact in self.metrics.items() if name == "calibration"}
-            facts["metrics"] = {**kept, **card_scores(scores)}
+            calibration = {name: fact for name, fact in self.metrics.items() if name == "calibration"}
+            facts["metrics"] = {**calibration, **card_scores(scores)}
         save_weights(folder, self.model, self._card(facts), half=half, picture=confusion_picture(scores))
         return Path(folder)
 
@@ -345,25 +329,25 @@ class Classifier(Predictor):
         engine: EngineName | None = None,
         precision: Precision | None = None,
     ) -> Classifier:
-        """Load weights: the package's own, a folder, released ones, a Hub repository, or an exported file.
+        """Load weights from a folder, the package, a release, a Hub repository, or an exported file.
 
-        With an engine the classifier only predicts and evaluates, but faster; its probabilities differ from
-        the network's by about 1e-5 in float32, and 1e-2 in bfloat16.
+        With an engine the classifier is faster but can only predict and evaluate. Its probabilities differ
+        from the network's by about 1e-5 in float32, and 1e-2 in bfloat16.
 
         Args:
-            source: ``"default"``, the small model that comes with the package; a weights folder; a file that
-                ends in ``.onnx`` or ``.xml``; a name of ``list_models(pretrained=True)``; or a repository,
+            source: ``"default"``, the small model that comes with the package; a weights folder; a ``.onnx``
+                or ``.xml`` file; a name of ``list_models(pretrained=True)``; or a repository,
                 ``"org/name"`` or ``"org/name@revision"``. See `activitynet.weights.find_weights`.
             device: ``"cpu"``, ``"cuda"``, …; `None` takes the machine's accelerator if it has one.
-            engine: ``"torch"``, ``"onnxruntime"``, ``"openvino"``, or ``"auto"``, which tries the installed
-                ones, takes the fastest and logs its name. `None` keeps a folder's network as it is, to be
-                trained, and is ``"auto"`` for a file. Preparing an engine takes some seconds.
+            engine: ``"torch"``, ``"onnxruntime"``, ``"openvino"``, or ``"auto"``, the fastest of the
+                installed ones. `None` is ``"auto"`` for a file; otherwise it keeps the network trainable.
+                Preparing an engine takes some seconds.
             precision: ``"fp32"`` or ``"bf16"`` for the engine; `None` takes bfloat16 where engine and
-                processor compute in it.
+                processor support it.
 
         Raises:
             ModelError: The engine or the device is unknown or not installed, or cannot run the network.
-            WeightsError: The weights cannot be trusted: something is missing, corrupt or does not fit.
+            WeightsError: The weights are incomplete, corrupt, or do not match the architecture.
             HubError: The Hub cannot be reached, refuses, or has no such repository.
             StorageError: The Hub's cache cannot be written.
         """
@@ -389,31 +373,28 @@ class Classifier(Predictor):
         return classifier
 
     def macs(self) -> float:
-        """Return the multiply-adds per photo; an engine raises a `ModelError`."""
+        """Return the multiply-adds per photo; raise a `ModelError` for an engine."""
         self._refuse_engine()
         model, preprocess, _ = self._ready()
-        assert isinstance(preprocess, Preprocess)  # noqa: S101  several views come with an engine only
+        assert isinstance(preprocess, Preprocess)  # noqa: S101  only an engine has several views
         return count_macs(model, (3, *preprocess.size))
 
     def _ready(self) -> Ready:
         if self._model is None or self.preprocess is None or self.classes is None:
-            raise ModelError(
-                "this classifier has no weights yet: call fit or fine_tune, or use Classifier.load."
-            )
+            raise ModelError("there are no weights yet; call fit or fine_tune, or use Classifier.load.")
         return self._model, self.preprocess, self.classes
 
     def _refuse_engine(self) -> None:
         if isinstance(self._model, Engine):
             raise ModelError(
-                f"this classifier runs on {self._model.description}, which only predicts: load the weights "
+                f"this classifier runs on {self._model.description}, which only predicts; load the weights "
                 "folder without an engine to train, save or export it."
             )
 
     def _set_model(self, model: nn.Module, preprocess: Preprocess | Views | None) -> None:
         if self.classes is not None and model.num_classes != len(self.classes):
             raise ModelError(
-                f"the model has {model.num_classes} outputs, and {len(self.classes)} classes are named; "
-                "make them the same."
+                f"the model has {model.num_classes} outputs for {len(self.classes)} classes; make them equal."
             )
         self._model = model.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.preprocess = preprocess
@@ -422,13 +403,11 @@ class Classifier(Predictor):
         photos = self._open(data)
         for split in ("train", "val"):
             if not getattr(photos, split):
-                raise DataError(
-                    f"there are no {split!r} photos, and training needs both 'train' and 'val'; add some."
-                )
+                raise DataError(f"there are no {split!r} photos; training needs both 'train' and 'val'.")
         return check_readable(photos, skip_bad=skip_bad)
 
     def _model_for(self, photos: PhotoData, recipe: Recipe, seed: int) -> tuple[nn.Module, Preprocess]:
-        """Return the network, and create it for the classes of these photos if there is none."""
+        """Return the network and its preprocessing; create them for these photos if there are none."""
         if self._model is not None and isinstance(self.preprocess, Preprocess):
             return self._model, self.preprocess
         with torch.random.fork_rng():
@@ -450,16 +429,16 @@ class Classifier(Predictor):
         return self._card(self._card_facts, architecture=type(self.model).__name__)
 
     def _card(self, facts: Mapping[str, Any], *, architecture: str | None = None) -> Card:
-        """Return the card; ``architecture`` names a network that create_model did not make."""
+        """Return the card; ``architecture`` names a network that `create_model` did not build."""
         self._refuse_engine()
         model, preprocess, classes = self._ready()
         architecture = getattr(model, "architecture", architecture)
         if architecture is None:
             raise ModelError(
-                "only a network made by create_model can be saved, since its name is what builds it again: "
-                "give your own to activitynet.register_model and make it by its name."
+                "only a network built by create_model can be saved, because loading builds it by its name; "
+                "register your own with activitynet.register_model and create it by its name."
             )
-        assert isinstance(preprocess, Preprocess)  # noqa: S101  several views come with an engine only
+        assert isinstance(preprocess, Preprocess)  # noqa: S101  only an engine has several views
         return Card(
             architecture=architecture,
             model_args=getattr(model, "model_args", {}),

@@ -1,4 +1,4 @@
-"""`Predictor`: what a `Classifier` and an `Ensemble` have in common."""
+"""`Predictor`: the base class of `Classifier` and `Ensemble`."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class EvaluateOptions(TypedDict, total=False):
 
 
 class PredictOptions(TypedDict, total=False):
-    """The keyword arguments of `Predictor.predict`, except ``after``; it describes them."""
+    """The keyword arguments of `Predictor.predict`, which describes them, except ``after``."""
 
     top: int
     batch_size: int
@@ -72,7 +72,7 @@ class PredictOptions(TypedDict, total=False):
 
 
 class Predictor(ABC):
-    """Names the class of photos, and can be evaluated, published and exported.
+    """Predicts the class of photos; can be evaluated, published and exported.
 
     Attributes:
         classes: Class names in the order of the outputs; `None` until they are known.
@@ -90,7 +90,7 @@ class Predictor(ABC):
 
     @abstractmethod
     def macs(self) -> float:
-        """Return the multiply-adds per photo; for a cascade, their mean over the photos seen so far."""
+        """Return the multiply-adds per photo; for a cascade, their mean over the photos predicted so far."""
 
     def save(
         self,
@@ -102,11 +102,11 @@ class Predictor(ABC):
         half: bool = False,
     ) -> Path:
         """Write the weights and their card into a folder."""
-        raise ModelError(f"a {type(self).__name__} cannot be saved; save what it was made of.")
+        raise ModelError(f"a {type(self).__name__} cannot be saved; save its members.")
 
     def _export_card(self) -> Card | EnsembleCard:
         """Return the card to put into an exported file."""
-        raise ModelError(f"a {type(self).__name__} cannot be exported; export what it was made of.")
+        raise ModelError(f"a {type(self).__name__} cannot be exported; export its members.")
 
     def evaluate(
         self,
@@ -118,15 +118,14 @@ class Predictor(ABC):
         skip_bad: bool = False,
         tta: Ways | None = None,
     ) -> Scores:
-        """Score on labelled photos.
+        """Evaluate on labelled photos.
 
         Args:
             data: What `open_data` takes, or an opened `PhotoData`; with the same classes.
             split: ``"train"``, ``"val"``, ``"test"``, or ``"all"``.
             batch_size: Photos per forward pass. The scores do not depend on it.
             workers: Processes that decode photos; `None` chooses by the number of cores.
-            skip_bad: Leave out photos that cannot be read, instead of refusing the data. The scores name
-                each of them.
+            skip_bad: Skip photos that cannot be read instead of raising; the scores list them.
             tta: Test-time augmentation; see `predict`.
 
         Returns:
@@ -136,33 +135,24 @@ class Predictor(ABC):
             DataError: The data or the split cannot be used, or photos are broken; the first are listed.
             ModelError: There are no weights yet, or ``tta`` does not suit the model.
         """
-        return self._outputs(
+        outputs = self.collect_outputs(
             data, split=split, batch_size=batch_size, workers=workers, skip_bad=skip_bad, tta=tta
-        ).scores()
+        )
+        return outputs.scores()
 
     def collect_outputs(self, data: Data, **options: Unpack[EvaluateOptions]) -> Outputs:
-        """Return the outputs for labelled photos, from which everything in `evaluation` is computed.
+        """Return the outputs for labelled photos, from which `activitynet.evaluation` computes all metrics.
 
-        In a distributed run (`torchrun`) every process calls this, computes a share, and returns everything.
+        In a distributed run (`torchrun`), every process calls this, computes a share and returns all outputs.
 
         Args:
             data: Labelled photos with the same classes.
             **options: The keyword arguments of `evaluate`.
         """
         check_keywords("collect_outputs", options, EvaluateOptions.__annotations__)
-        return self._outputs(data, **options)
-
-    def _outputs(
-        self,
-        data: Data,
-        *,
-        split: str = "val",
-        batch_size: int = 64,
-        workers: int | None = None,
-        skip_bad: bool = False,
-        tta: Ways | None = None,
-    ) -> Outputs:
-        (model, preprocess, classes), temperature = self._with_tta(tta)
+        split, skip_bad = options.get("split", "val"), options.get("skip_bad", False)
+        workers = options.get("workers")
+        (model, preprocess, classes), temperature = self._with_tta(options.get("tta"))
         distributed.initialize(device_of(model))
         photos, skipped = distributed.broadcast_from_main(
             lambda: self._readable_photos(data, split, skip_bad=skip_bad)
@@ -173,7 +163,7 @@ class Predictor(ABC):
             preprocess,
             classes,
             temperature=temperature,
-            batch_size=batch_size,
+            batch_size=options.get("batch_size", 64),
             workers=default_workers() if workers is None else workers,
         )
         return dataclasses.replace(outputs, skipped=skipped)
@@ -190,26 +180,24 @@ class Predictor(ABC):
         tta: Ways | None = None,
         after: Iterable[str] = (),
     ) -> Iterator[Prediction]:
-        """Predict the class of photos, one after the other, however many.
-
-        Memory does not grow with the number of photos.
+        """Predict the class of photos as a stream, in memory that does not grow with their number.
 
         Args:
             photos: A path, a folder, a glob, bytes, a PIL image, a numpy array, a tensor, a URL, or an
                 iterable that mixes them.
             top: How many classes each prediction lists.
             batch_size: Photos per forward pass. The predictions do not depend on it.
-            workers: Threads that decode; `None` takes one for each core that this process may use.
-            unknown_below: Do not name the class of a photo if its most probable class is less probable;
-                `None` takes the value that the weights were calibrated with, 0 always names a class.
+            workers: Threads that decode photos; `None` takes one per usable core.
+            unknown_below: Threshold of the highest probability below which a photo is unknown; `None` takes
+                the calibrated value, 0 always names a class.
             allow_urls: Fetch photos given as http(s) URLs.
             tta: Test-time augmentation, the mean of the probabilities of several views of each photo:
                 ``"flip"``, ``"crops"``, ``"scales"``, several of them, or a `TTA`. The temperature applies to
                 each view, not to the mean. A cascade decides about each view separately.
-            after: Sources of the first photos, in order, that are predicted already and are left out.
+            after: Sources of the first photos, in order, to skip because they are predicted already.
 
         Yields:
-            One `Prediction` per photo, in order. For a photo that cannot be read it holds the error.
+            One `Prediction` per photo, in order; it holds the error of a photo that cannot be read.
 
         Raises:
             DataError: The first photos are not those of ``after``.
@@ -239,18 +227,18 @@ class Predictor(ABC):
         progress: Callable[[Tally], None] | None = None,
         **options: Unpack[PredictOptions],
     ) -> Tally:
-        """Predict into a file, one row per photo, in a way that can be resumed.
+        """Predict into a file, one row per photo; an interrupted prediction can be resumed.
 
         Args:
             path: A ``.csv``, ``.jsonl`` or ``.parquet`` file; see `activitynet.inference.PredictionFile`.
             photos: What `predict` takes; to resume, the same photos in the same order.
-            resume: Continue a file that exists: photos in it, readable or not, are not predicted again. The
-                file does not record the weights or ``tta``: give the same.
+            resume: Continue an existing file and skip the photos in it, readable or not. The file does not
+                record the weights or ``tta``: pass the same.
             progress: Called with the tally after each photo.
             **options: The keyword arguments of `predict`. ``top`` is limited to the number of classes.
 
         Returns:
-            How many rows there were, how many were added, and how many photos could not be read.
+            The numbers of old rows, of added rows, and of photos that could not be read.
 
         Raises:
             DataError: The file exists and cannot be resumed, or holds other photos.
@@ -283,19 +271,19 @@ class Predictor(ABC):
         check_keywords("predict_one", options, PredictOptions.__annotations__)
         predictions = list(self.predict(photo, **options))
         if len(predictions) != 1:
-            raise ImageError(f"predict_one takes one photo, and {len(predictions)} were given; use predict.")
+            raise ImageError(f"predict_one takes one photo, got {len(predictions)}; use predict.")
         if predictions[0].error is not None:
             raise ImageError(predictions[0].error)
         return predictions[0]
 
     def explain(self, photo: Any, *, label: str | None = None, how: How = "grad-cam") -> Explanation:
-        """Show which parts of a photo speak for a class.
+        """Show which parts of a photo support a class.
 
         Args:
             photo: What `predict` takes, but one photo.
             label: The class to explain; `None` takes the most probable one.
-            how: ``"grad-cam"`` takes one pass through one network; ``"occlusion"`` covers the photo part by
-                part, and works for ensembles and engines too.
+            how: ``"grad-cam"`` needs one pass and a single network; ``"occlusion"`` covers one part of the
+                photo at a time, and works for ensembles and engines too.
 
         Raises:
             ImageError: The photo cannot be read, or there is not exactly one.
@@ -335,7 +323,7 @@ class Predictor(ABC):
             workers: Processes that decode photos; `None` chooses by the number of cores.
 
         Returns:
-            The photos with the cosine similarity of their features, in [-1, 1], the nearest first.
+            The photos with the cosine similarity of their features, in [-1, 1], most similar first.
 
         Raises:
             DataError: The data or the split cannot be used, or photos are broken.
@@ -361,16 +349,16 @@ class Predictor(ABC):
         license: str | None = None,
         scores: Scores | None = None,
     ) -> str:
-        """Publish the weights, their card and a page about them on the Hub, as one commit.
+        """Publish the weights, their card and their page on the Hub, as one commit.
 
         Args:
             repository: ``org/name``; created if it does not exist.
-            private: Whether a created repository is private; `None` takes the account's default.
+            private: Whether a new repository is private; `None` takes the account's default.
             revision: The branch to commit to; created if it does not exist.
             message: The commit message.
-            training_data: What the model was trained on, for its card; `None` keeps what is known.
-            license: License of the weights, for the card; `None` keeps what is known.
-            scores: What `evaluate` returned, for the card and the page; `None` keeps what is known.
+            training_data: Description of the training data, for the card; `None` keeps the present one.
+            license: License of the weights, for the card; `None` keeps the present one.
+            scores: Result of `evaluate`, for the card and the page; `None` keeps the present scores.
 
         Returns:
             ``org/name@COMMIT``, a permanent name for `load`.
@@ -395,17 +383,17 @@ class Predictor(ABC):
         """Write a file that turns photos into probabilities without this library.
 
         Input: uint8 RGB photos (batch, height, width, 3) of any size. Output: float32 probabilities (batch,
-        classes). Preprocessing, temperature and all members of an ensemble are inside; the card is in the
-        metadata as ``activitynet.card``. `activitynet.Classifier.load` reads ``.onnx`` and ``.xml``.
+        classes). The file includes preprocessing, temperature and all members of an ensemble, and the card as
+        metadata ``activitynet.card``. `activitynet.Classifier.load` reads ``.onnx`` and ``.xml``.
 
         Args:
-            path: A ``.onnx``, ``.xml`` (with the tensors in a ``.bin`` beside it) or ``.pt2`` file.
+            path: A ``.onnx``, ``.xml`` (with the tensors in a ``.bin`` next to it) or ``.pt2`` file.
             format: ``"onnx"``, ``"openvino"`` or ``"torch"``.
-            calibrate: Labelled photos, whose ``train`` sets the ranges of 8-bit numbers; `None`: float32.
+            calibrate: Labelled photos whose ``train`` calibrates an 8-bit model; `None` exports float32.
 
         Raises:
-            DataError: The data to calibrate with cannot be used.
-            ModelError: There are no weights yet, the model cannot be exported so, or packages are missing.
+            DataError: The calibration data cannot be used.
+            ModelError: There are no weights yet, the export fails, or packages are missing.
             StorageError: The file cannot be written.
         """
         model, preprocess, _ = self._ready()
@@ -415,7 +403,7 @@ class Predictor(ABC):
         return export_model(model, card, path, format, views=views, calibrate=photos)
 
     def _with_tta(self, tta: Ways | None) -> tuple[Ready, float]:
-        """Return the network with test-time augmentation around it, and the temperature of its outputs."""
+        """Return the network, wrapped for test-time augmentation, and the temperature of its outputs."""
         model, preprocess, classes = self._ready()
         if tta is None:
             return (model, preprocess, classes), self.temperature
@@ -426,19 +414,17 @@ class Predictor(ABC):
         if not isinstance(data, PhotoData):
             return open_data(data, classes=self.classes)
         if self.classes is not None and data.classes != self.classes:
-            raise DataError(
-                "the data has other classes than this model; open it with classes=classifier.classes."
-            )
+            raise DataError("the data has other classes than the model; open it with classes=model.classes.")
         return data
 
     def _readable_photos(
         self, data: Data, split: str, *, skip_bad: bool
     ) -> tuple[tuple[Photo, ...], tuple[SkippedPhoto, ...]]:
-        """Open the photos of a split and check them; return the readable ones, and those left out."""
+        """Open and check the photos of a split; return the readable and the skipped ones."""
         photos = self._open(data)
         parts = dict(by_split(photos))
         if split != "all" and split not in parts:
-            raise DataError(f"there is no split {split!r}; choose train, val, test or all.")
+            raise DataError(f"unknown split {split!r}; use 'train', 'val', 'test' or 'all'.")
         chosen = tuple(parts) if split == "all" else (split,)
         if not any(parts[name] for name in chosen):
             raise DataError(f"the data has no {split!r} photos; choose another split.")
@@ -450,7 +436,7 @@ class Predictor(ABC):
 
 
 def check_readable(photos: PhotoData, *, skip_bad: bool) -> CheckedData:
-    """Decode every photo once, and log how many are left out (see `check_photos`)."""
+    """Decode every photo once and log how many are skipped (see `check_photos`)."""
     checked = check_photos(photos, skip_bad=skip_bad)
     if checked.data.skipped:
         _log.warning("%s", skipped_message(count_skipped(checked.data.skipped)))
@@ -460,5 +446,5 @@ def check_readable(photos: PhotoData, *, skip_bad: bool) -> CheckedData:
 def _one_image(photo: Any, method: str) -> Image.Image:
     found = list(itertools.islice(iter_photos(photo), 2))
     if len(found) != 1:
-        raise ImageError(f"{method} takes one photo, and {len(found) or 'none'} or more were given.")
+        raise ImageError(f"{method} takes one photo, got {'none' if not found else 'several'}.")
     return found[0][1]()

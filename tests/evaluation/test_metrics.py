@@ -24,6 +24,7 @@ def test_a_case_worked_by_hand() -> None:
     assert scores.accuracy == pytest.approx(3 / 6)
     assert scores.confusion == ((2, 1, 0, 0), (1, 1, 0, 0), (1, 0, 0, 0), (0, 0, 0, 0))
     assert "over 3 classes" in scores.summary()
+    assert scores.averaged_over() == "mean F1 of 3 classes with photos"
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=80))
@@ -44,6 +45,7 @@ def test_rare_classes_do_not_move_the_headline_score() -> None:
     guess = np.where(truth == 2, 0, truth)
     scores = score(truth, guess, ["a", "b", "rare"])
     assert scores.scored == ("a", "b")
+    assert scores.averaged_over() == "mean F1 of 2 classes with at least 30 photos"
     assert scores.macro_f1 > scores.macro_f1_present
     assert "over all 3 classes" in scores.summary()
 

@@ -73,6 +73,7 @@ def test_the_twin_says_what_the_page_says(written: Path, answers: Outputs) -> No
     page = (written / "report.html").read_text("utf-8")
     assert set(told["measures"]) == set(MEASURES) - {"top_3", "top_5"}  # of three classes
     assert f"{told['measures']['macro_f1']['value']:.3f}" in page
+    assert answers.scores().averaged_over() in page
     assert set(told["per_class"][EVIL]) == set(PER_CLASS)
     assert told["scores"] == json.loads(json.dumps(answers.scores().to_dict()).replace("\\udcff", r"\\udcff"))
     assert len(told["photos"]) == 90

@@ -39,7 +39,7 @@ def test_memory_is_taken_from_the_system_once_and_not_at_every_step() -> None:
 
 @pytest.mark.parametrize(
     ("name", "says"),
-    [("cud", "'cud' is no device"), ("xpu", "no 'xpu' device"), ("meta", "no 'meta' device")],
+    [("cud", "'cud' is not a device"), ("xpu", "no 'xpu' device"), ("meta", "no 'meta' device")],
 )
 def test_a_device_that_is_not_there_is_one_line(name: str, says: str) -> None:
     with pytest.raises(ModelError, match=says):

@@ -108,14 +108,14 @@ def test_files_lie_in_the_run(
 def test_only_the_main_process_tracks(
     fake: type[FakeTracker], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(distributed, "is_main", lambda: False)
+    monkeypatch.setattr(distributed, "is_main_process", lambda: False)
     tell(Tracker(["wandb"], tmp_path, {}))
     assert not fake.made
     assert not list(tmp_path.iterdir())
 
 
 def test_what_cannot_track_is_refused_before_the_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"no tracker 'tensorbord'.*Did you mean 'tensorboard'"):
+    with pytest.raises(TrainingError, match=r"unknown tracker 'tensorbord'.*Did you mean 'tensorboard'"):
         Tracker(["tensorbord"], tmp_path, {})
     monkeypatch.setattr(tracking, "_available_trackers", [])
     with pytest.raises(TrainingError, match=r"'comet_ml' is not installed.*pip install comet-ml$"):

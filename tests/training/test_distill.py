@@ -14,7 +14,7 @@ from activitynet.data.augmented import AugmentedPhotos
 from activitynet.data.dataset import Photo
 from activitynet.data.preprocess import Preprocess
 from activitynet.errors import TrainingError, WeightsError
-from activitynet.training.distill import Teachers, _directions, distance_loss, load_teachers
+from activitynet.training.distill import Teachers, _projection, distance_loss, load_teachers
 from activitynet.training.recipe import Distill
 from activitynet.weights import (
     Card,
@@ -121,7 +121,7 @@ def test_unlikeness_is_one_less_the_mean_correlation(own: int, taught: int) -> N
 
 
 def checked_directions(taught: int, own: int) -> torch.Tensor:
-    directions = _directions(taught, own)
+    directions = _projection(taught, own)
     smaller = directions.T @ directions if own <= taught else directions @ directions.T
     torch.testing.assert_close(smaller, torch.eye(min(own, taught)), rtol=0, atol=1e-5)
     return directions
@@ -289,9 +289,9 @@ def test_an_ensemble_teaches_by_its_shares(tmp_path: Path, teacher: str) -> None
 @pytest.mark.parametrize(
     ("classes", "difference"),
     [
-        (("dancing", "Running", "sleeping"), "'running' is one of the teacher's and not of the model's"),
-        (("dancing", "running"), "'sleeping' is one of the teacher's and not of the model's"),
-        ((*CLASSES, "walking"), "'walking' is one of the model's and not of the teacher's"),
+        (("dancing", "Running", "sleeping"), "the teacher has 'running', the model does not"),
+        (("dancing", "running"), "the teacher has 'sleeping', the model does not"),
+        ((*CLASSES, "walking"), "the model has 'walking', the teacher does not"),
     ],
 )
 def test_other_classes_are_refused(teacher: str, classes: tuple[str, ...], difference: str) -> None:

@@ -13,7 +13,7 @@ LABELS = [index % 3 for index in range(50)]
 
 def dealt(monkeypatch: pytest.MonkeyPatch, rank: int, count: int, **changes: object) -> EpochBatches:
     monkeypatch.setattr(distributed, "rank", lambda: rank)
-    monkeypatch.setattr(distributed, "count", lambda: count)
+    monkeypatch.setattr(distributed, "world_size", lambda: count)
     return EpochBatches(LABELS, Recipe(batch_size=12).override(changes), seed=3)
 
 
@@ -44,7 +44,7 @@ def test_an_epoch_goes_on_where_it_was_left(monkeypatch: pytest.MonkeyPatch, don
 
 
 def test_batches_that_cannot_be_dealt_out_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(TrainingError, match=r"a batch of 12 .* that 10 divides"):
+    with pytest.raises(TrainingError, match=r"a batch of 12 .* a multiple of 10"):
         dealt(monkeypatch, 0, 2, grad_accum_steps=5)
     with pytest.raises(TrainingError, match="50 photos are too few"):
         dealt(monkeypatch, 0, 1, grad_accum_steps=60, batch_size=60)

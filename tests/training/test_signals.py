@@ -140,20 +140,20 @@ def test_a_signal_that_comes_while_ranks_agree_is_not_lost(monkeypatch: pytest.M
         stop.received = signal.SIGTERM
         return value  # as the others know of it only when they agree the next time
 
-    monkeypatch.setattr(distributed, "greatest", agree)
+    monkeypatch.setattr(distributed, "all_reduce_max", agree)
     stop.raise_if_received(torch.device("cpu"))  # this process alone must not leave
     with pytest.raises(Interrupted, match="SIGTERM"):
         stop.raise_if_received(torch.device("cpu"))
 
 
 @pytest.mark.parametrize(
-    ("whole", "told"), [(True, "Its state is saved in"), (False, "The last saved state is in")]
+    ("whole", "told"), [(True, "The state is saved in"), (False, "The last saved state is in")]
 )
 def test_only_what_belongs_to_one_moment_is_saved_and_said_to_be(
     tmp_path: Path, whole: bool, told: str
 ) -> None:
     saved: list[RunFolder] = []
-    state: Any = SimpleNamespace(is_whole=whole, step=3, save=saved.append)
+    state: Any = SimpleNamespace(is_consistent=whole, step=3, save=saved.append)
     run, stop = RunFolder(tmp_path), StopSignals()
     stop.received = signal.SIGTERM
     with (

@@ -23,7 +23,7 @@ class Comparison:
     Attributes:
         photos: Number of photos.
         accuracy: Difference of the accuracies.
-        macro_f1: Difference of the macro-F1 scores, over the classes with at least 30 photos.
+        macro_f1: Difference of the macro-F1 scores; see `Scores.scored` for the classes.
         only_first: Photos that only the first predicts correctly.
         only_second: Photos that only the second predicts correctly.
         p_value: Of McNemar's exact test. It assumes independent photos; where photos have groups, use the

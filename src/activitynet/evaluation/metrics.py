@@ -242,6 +242,14 @@ class Scores:
     confusion: tuple[tuple[int, ...], ...]
     skipped: tuple[SkippedPhoto, ...] = ()
 
+    def averaged_over(self) -> str:
+        """Return what `macro_f1` is, with the number of classes, and the minimum of photos if it applies."""
+        classes = "classes" if len(self.scored) > 1 else "class"
+        supports = {entry.name: entry.support for entry in self.classes}
+        if all(supports[name] >= MIN_SUPPORT for name in self.scored):
+            return f"mean F1 of {len(self.scored)} {classes} with at least {MIN_SUPPORT} photos"
+        return f"mean F1 of {len(self.scored)} {classes} with photos"
+
     def summary(self) -> str:
         """Return the scores on one line, with the number of classes they average over."""
         present = sum(entry.support > 0 for entry in self.classes)

@@ -45,7 +45,8 @@ MEASURES = {
     "top_3": "right class among the three most probable",
     "top_5": "right class among the five most probable",
     "balanced_accuracy": "mean recall of the classes with photos",
-    "macro_f1": f"mean F1 of the classes with at least {MIN_SUPPORT} photos",
+    "macro_f1": f"mean F1 of the classes with at least {MIN_SUPPORT} photos, or of all with photos if fewer "
+    "than two have so many",
     "macro_f1_present": "mean F1 of all classes with photos",
     "macro_precision": "mean precision of all classes with photos",
     "macro_recall": "the same as balanced accuracy",
@@ -260,7 +261,7 @@ def _shown(report: Report) -> dict[str, Any]:
 
     return {
         "summary": outputs.scores().summary(),
-        "meanings": MEASURES,
+        "meanings": MEASURES | {"macro_f1": outputs.scores().averaged_over()},
         "losses": [photo(at) for at in report.top_losses if outputs.predicted[at] != outputs.labels[at]],
         "pairs": [[photo(at) for at in pair.photos] for pair in report.confusions],
         "supports": [entry.support for entry in outputs.scores().classes],

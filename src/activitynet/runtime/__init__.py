@@ -1,1 +1,1 @@
-"""The machine a run is on: devices, cores, memory, and the processes of a distributed run."""
+"""Devices, memory, random seeds and distributed processes."""

@@ -13,7 +13,7 @@ from activitynet.errors import ModelError
 
 
 def best_device() -> torch.device:
-    """Return the machine's accelerator where it has one, this process's of several, or else the CPU."""
+    """Return the accelerator of this process (by ``LOCAL_RANK``), or the CPU if the machine has none."""
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     if device is None:
         return torch.device("cpu")
@@ -21,17 +21,17 @@ def best_device() -> torch.device:
 
 
 def resolve_device(name: str | None) -> torch.device:
-    """Return a device by its name; `None` takes `best_device`.
+    """Return the device of a name; `None` takes `best_device`.
 
     Raises:
-        ModelError: There is no such device on this machine.
+        ModelError: This machine has no such device.
     """
     if name is None:
         return best_device()
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ModelError(f"{name!r} is no device; use 'cpu', 'cuda', 'cuda:1' or 'mps'.") from error
+        raise ModelError(f"{name!r} is not a device; use 'cpu', 'cuda', 'cuda:1' or 'mps'.") from error
     if device.type == "cpu":
         return device
     found = best_device().type
@@ -43,14 +43,14 @@ def resolve_device(name: str | None) -> torch.device:
 
 
 def device_of(model: nn.Module) -> torch.device:
-    """Return the device that the model's parameters are on: the CPU when it has none."""
+    """Return the device of the model's parameters; the CPU for a model without any."""
     return next(model.parameters(), torch.empty(0)).device
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Tell whether a device computes in bfloat16 rather than imitates it."""
+    """Return whether a device computes in bfloat16 natively, without emulation."""
     if device.type == "cpu":
-        # No public name says it yet; without one, single precision is the safe answer.
+        # torch has no public function for this yet. If these are removed, float32 is the safe choice.
         return any(
             getattr(torch.cpu, name, bool)()
             for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
@@ -59,14 +59,14 @@ def has_bf16(device: torch.device) -> bool:
 
 
 def usable_cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def default_workers() -> int:
-    """Return how many processes load photos by default: half the usable cores, from one to eight."""
+    """Return the default number of loading processes: half the usable cores, between 1 and 8."""
     return min(8, max(1, usable_cores() // 2))
 
 
@@ -74,12 +74,11 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 
 def keep_freed_memory() -> None:
-    """Tell glibc to keep freed blocks, however large, for the next batch instead of giving them back.
+    """Make glibc keep freed blocks of any size instead of returning them to the system.
 
-    A network's activations are blocks of megabytes. By default each is mapped, zeroed page by page and
-    unmapped again, at every layer of every batch: a third of the time of a forward pass on a CPU. It holds
-    for the rest of the process, which afterwards keeps the memory of its largest moment. Does nothing where
-    there is no glibc.
+    By default glibc maps, zeroes and unmaps the megabytes of each activation, at every layer of every batch.
+    That takes a third of the time of a forward pass on a CPU. The setting lasts as long as the process, which
+    then keeps its peak memory. Without glibc, this does nothing.
     """
     if sys.platform != "linux":
         return

@@ -1,6 +1,6 @@
-"""The processes of one distributed run: which of them this is, and what they tell one another.
+"""Processes of a distributed run: ranks and collective operations.
 
-Without `torchrun` (or another launcher) there is one, and everything here is a matter of course.
+Without `torchrun` (or another launcher) there is one process, and every function returns at once.
 """
 
 from __future__ import annotations
@@ -16,36 +16,36 @@ _Value = TypeVar("_Value")
 
 
 def initialize(device: torch.device) -> None:
-    """Meet the other processes of this run, if a launcher started several."""
+    """Join the process group, if a launcher started this process."""
     if "RANK" in os.environ and not dist.is_initialized():
-        from accelerate import PartialState  # noqa: PLC0415  slow to import, seldom needed
+        from accelerate import PartialState  # noqa: PLC0415  slow to import, rarely needed
 
         PartialState(cpu=device.type == "cpu")
 
 
 def rank() -> int:
-    """Return this process's number, from 0."""
+    """Return the rank of this process, from 0."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def world_size() -> int:
-    """Return how many processes there are."""
+    """Return the number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def is_main_process() -> bool:
-    """Tell whether this is the process that writes and prints."""
+    """Return whether this is the process that writes files and prints."""
     return rank() == 0
 
 
 def barrier() -> None:
-    """Wait until every process has come here."""
+    """Wait until every process reaches this call."""
     if world_size() > 1:
         dist.barrier()
 
 
 def all_reduce_max(value: int, device: torch.device) -> int:
-    """Return the greatest of all processes' values."""
+    """Return the maximum of a value over all processes."""
     if world_size() == 1:
         return value
     found = torch.tensor(value, device=device)
@@ -62,7 +62,7 @@ def all_reduce_mean(value: torch.Tensor) -> torch.Tensor:
 
 
 def broadcast_from_main(compute: Callable[[], _Value]) -> _Value:
-    """Return what the main process computes, in every process; the others wait for it."""
+    """Call ``compute`` in the main process only, and return its result in every process."""
     if world_size() == 1:
         return compute()
     box = [compute() if is_main_process() else None]
@@ -71,22 +71,22 @@ def broadcast_from_main(compute: Callable[[], _Value]) -> _Value:
 
 
 def broadcast_tensors(tensors: Iterable[torch.Tensor]) -> None:
-    """Overwrite the tensors with the main process's."""
+    """Overwrite tensors with those of the main process."""
     if world_size() > 1:
         for tensor in tensors:
             dist.broadcast(tensor, src=0)
 
 
 def all_gather_interleaved(rows: torch.Tensor, total: int, device: torch.device) -> torch.Tensor:
-    """Put together the rows of all processes, of which each has computed every n-th.
+    """Gather the rows of all processes, where each has computed every n-th row.
 
     Args:
-        rows: This process's: rows r, r + n, r + 2n, … of the whole, for rank r of n.
-        total: Rows of the whole.
-        device: What the processes talk over.
+        rows: Rows r, r + n, r + 2n, … of the result, for rank r of n.
+        total: Number of rows of the result.
+        device: Device for the communication between processes.
 
     Returns:
-        All rows in their order, on the CPU; the same in every process, and none twice.
+        All rows in order, on the CPU, without duplicates; the same in every process.
     """
     n = world_size()
     if n == 1:

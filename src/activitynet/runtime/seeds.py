@@ -1,7 +1,7 @@
-"""Seeds that are hashes of what they depend on.
+"""Random seeds as hashes of what they depend on.
 
-Randomness in this library is a function of the user's seed and of what it is drawn for: an epoch, a step, a
-photo. So it does not depend on the order of draws, and a run resumes without the state of any generator.
+Random numbers depend on the user's seed and on their purpose: an epoch, a step, a photo. They do not depend
+on the order of draws, so a run can be resumed without the state of a generator.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ import hashlib
 def hash_seed(text: str) -> int:
     """Return the 64-bit BLAKE2b hash of a text as a seed in [0, 2**64).
 
-    Texts that differ give seeds that are as good as independent.
+    Seeds of different texts are practically independent.
     """
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
 def derived_seed(seed: int, *parts: int | str) -> int:
-    """Return a seed in [0, 2**63) that depends on all arguments and nothing else.
+    """Return a seed in [0, 2**63) that depends on all arguments, and only on them.
 
     Args:
         seed: The user's seed.
-        parts: What the seed is for: ``derived_seed(seed, "order", epoch)``.
+        parts: Purpose of the seed: ``derived_seed(seed, "order", epoch)``.
 
     Example:
         >>> derived_seed(0, "order", 1) == derived_seed(0, "order", 1)

@@ -1,4 +1,4 @@
-"""One readable loop, and what it needs."""
+"""Training: recipes, the training loop, callbacks and run folders."""
 
 from activitynet.training.callbacks import Callback, Event, LiveProgress
 from activitynet.training.loop import FitResult, train

@@ -26,19 +26,19 @@ from activitynet.training.recipe import flat
 
 @dataclass(frozen=True)
 class Event:
-    """One moment of a run.
+    """Event of a training run.
 
     Attributes:
         kind: ``"start"`` once, ``"step"`` after each optimiser step, ``"epoch"`` after each validation
-            (epoch 0 is the one before training), ``"end"`` once.
-        epoch: Epochs finished; during an epoch, the number of the current one, counted from 1.
-        epochs: Epochs planned.
-        step: Optimiser steps done since the run began.
-        steps: Optimiser steps planned.
-        loss: Loss of the step, or mean loss of the epoch; `None` where there is none.
+            (epoch 0 is before training), ``"end"`` once.
+        epoch: Number of finished epochs; for a step, the number of the current epoch, from 1.
+        epochs: Number of planned epochs.
+        step: Number of optimiser steps done.
+        steps: Number of planned optimiser steps.
+        loss: Loss of the step, or mean loss of the epoch; `None` if there is none.
         lr: Learning rate of the layers next to the head.
-        images_per_second: Training photos a second over the epoch so far, waiting included.
-        scores: What validation said, after an epoch: the scores by name, and F1 by class.
+        images_per_second: Training photos per second in this epoch, including time spent waiting.
+        scores: Validation scores after an epoch: scores by name, and the F1 of each class.
         best: Whether these scores are the best so far.
     """
 
@@ -58,9 +58,9 @@ Callback = Callable[[Event], None]
 
 
 class LiveProgress:
-    """Shows loss, rate, images a second and time left while a run goes, and one line an epoch.
+    """Show loss, rate, images per second and remaining time during a run, and one line per epoch.
 
-    Where the output is not a terminal, only the lines are written.
+    If the output is not a terminal, only the lines are written.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -80,7 +80,7 @@ class LiveProgress:
         self.task = self.progress.add_task("training", total=None, facts="")
 
     def __call__(self, event: Event) -> None:
-        """Take note of an event."""
+        """Handle an event."""
         if event.kind == "start":
             self.progress.update(self.task, total=event.steps, completed=event.step)
             self.progress.start()
@@ -97,7 +97,7 @@ class LiveProgress:
             self.close()
 
     def close(self) -> None:
-        """Give the terminal back."""
+        """Stop the live display."""
         self.progress.stop()
 
 
@@ -116,30 +116,30 @@ def _line(event: Event) -> str:
 
 
 _EVERY = 10
-"""Steps between two entries of the loss: a curve of thousands looks the same, and a tracker is slow."""
+"""Number of steps between two logged losses; trackers are slow."""
 
 _PROJECT = "activitynet"
 
-# Trackers that keep files, and what they call the folder. Those that ask for one by position are not here.
+# Trackers that write files and take the folder as a keyword argument of this name.
 _FOLDER_OPTION = {"dvclive": "dir", "mlflow": "logging_dir", "swanlab": "logdir", "wandb": "dir"}
 
 
 class Tracker:
-    """Tells trackers of loss and rate at every 10th step, and of the scores after each epoch.
+    """Callback that logs to trackers: loss and rate at every 10th step, scores after each epoch.
 
-    A callback over `Event`. Entries are counted in steps. Only the main process of a run tracks.
+    The x axis is the step. Only the main process logs.
 
     Args:
-        names: Which trackers, such as ``("tensorboard",)``.
-        run_folder: The run's folder; what a tracker writes lies in ``tracking`` below it.
-        config: What the run is, as JSON values; nested names are joined by dots.
+        names: The trackers, such as ``("tensorboard",)``.
+        run_folder: The run folder; trackers write into its subfolder ``tracking``.
+        config: Configuration of the run, as JSON values; nested names are joined by dots.
 
     Raises:
         TrainingError: A tracker is unknown or not installed.
     """
 
     def __init__(self, names: Sequence[str], run_folder: Path, config: Mapping[str, Any]) -> None:
-        # Here, since it is slow to import and most runs are not tracked.
+        # Imported here because it is slow and most runs are not tracked.
         from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers  # noqa: PLC0415
 
         installed = {str(kind) for kind in get_available_trackers()}
@@ -147,7 +147,7 @@ class Tracker:
             if name not in LOGGER_TYPE_TO_CLASS:
                 hint = did_you_mean(name, LOGGER_TYPE_TO_CLASS)
                 raise TrainingError(
-                    f"there is no tracker {name!r}.{hint} Known: {', '.join(sorted(LOGGER_TYPE_TO_CLASS))}."
+                    f"unknown tracker {name!r}.{hint} Known: {', '.join(sorted(LOGGER_TYPE_TO_CLASS))}."
                 )
             if name not in installed:
                 package = name.replace("_", "-")
@@ -160,7 +160,7 @@ class Tracker:
         self._trackers: list[Any] = []
 
     def __call__(self, event: Event) -> None:
-        """Take note of an event."""
+        """Handle an event."""
         if event.kind == "start":
             if distributed.is_main_process():
                 self._start()
@@ -175,7 +175,7 @@ class Tracker:
             self.close()
 
     def close(self) -> None:
-        """Let the trackers finish what they write; for a run that ends before its end."""
+        """Finish all trackers."""
         while self._trackers:
             self._trackers.pop().finish()
 
@@ -192,12 +192,12 @@ class Tracker:
             self._trackers.append(tracker)
 
     def _log(self, values: Mapping[str, Any], step: int) -> None:
-        """Log those of the values that are numbers."""
+        """Log the values that are numbers."""
         numbers = {name: float(value) for name, value in values.items() if isinstance(value, int | float)}
         for tracker in self._trackers:
             tracker.log(numbers, step=step)
 
 
 def _plain(value: Any) -> bool | int | float | str:
-    """Return a value as one of the kinds that all trackers take."""
+    """Convert a value to a type that all trackers accept."""
     return value if isinstance(value, bool | int | float | str) else json.dumps(value)

@@ -1,4 +1,4 @@
-"""The state of a training run: saved, checked and restored."""
+"""Save, verify and restore the state of a training run."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ Tensors = dict[str, torch.Tensor]
 _log = logging.getLogger(__name__)
 
 _FILE, _PREVIOUS = "state.safetensors", "previous.safetensors"
-_GROUP = "group"  # before the number of a parameter group, where others are of parameters
+_GROUP = "group"  # prefix of the index of a parameter group; indices of parameters have none
 _KEY, _BLANK = b'"checksum":"', b"0" * 64
 
 
 def save_checkpoint(folder: Path, tensors: Mapping[str, torch.Tensor], state: Mapping[str, Any]) -> None:
-    """Write a checkpoint as one file, in one step, and keep the one before it.
+    """Write a checkpoint atomically as one file, and keep the previous one.
 
     Args:
-        folder: Where, such as ``checkpoints/last`` of a run.
-        tensors: Every tensor of the state, by name.
-        state: The rest, as JSON values.
+        folder: Folder of the checkpoint, such as ``checkpoints/last`` of a run.
+        tensors: All tensors of the state, by name.
+        state: The rest of the state, as JSON values.
 
     Raises:
-        StorageError: It cannot be written; the old checkpoint stays.
+        StorageError: The file cannot be written; the old checkpoint remains.
     """
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     metadata = {"state": json.dumps(state, allow_nan=False), "checksum": _BLANK.decode()}
@@ -59,7 +59,7 @@ def save_checkpoint(folder: Path, tensors: Mapping[str, torch.Tensor], state: Ma
 
 
 def _link(file: Path, name: Path) -> None:
-    """Give a file another name in one step, or a copy where file systems have one name per file."""
+    """Give a file a second name atomically; copy it if the file system has no hard links."""
     temporary = name.with_name(f".{name.name}.{os.getpid()}.tmp")
     temporary.unlink(missing_ok=True)
     try:
@@ -67,18 +67,18 @@ def _link(file: Path, name: Path) -> None:
     except (OSError, NotImplementedError):
         shutil.copyfile(file, temporary)
     temporary.replace(name)
-    temporary.unlink(missing_ok=True)  # it is still there if both names were the same file
+    temporary.unlink(missing_ok=True)  # it still exists if both names were the same file
 
 
 def read_checkpoint(folder: Path, *, previous: bool = False) -> tuple[Tensors, dict[str, Any]]:
-    """Read a checkpoint and compare all of its bytes with its checksum.
+    """Read a checkpoint and verify its checksum.
 
     Args:
-        folder: Where it was saved.
-        previous: Read the checkpoint before the last one.
+        folder: Folder of the checkpoint.
+        previous: Read the previous checkpoint instead of the last one.
 
     Raises:
-        TrainingError: There is none, or it is not what was saved.
+        TrainingError: There is no checkpoint, or it is damaged.
     """
     file = folder / (_PREVIOUS if previous else _FILE)
     try:
@@ -96,17 +96,17 @@ def read_checkpoint(folder: Path, *, previous: bool = False) -> tuple[Tensors, d
 
 
 def has_checkpoint(folder: Path) -> bool:
-    """Tell whether a checkpoint was ever saved to this folder."""
+    """Return whether the folder has a checkpoint."""
     return (folder / _FILE).exists() or (folder / _PREVIOUS).exists()
 
 
 def _read_run(run: RunFolder) -> tuple[Tensors, dict[str, Any], Tensors]:
-    """Return tensors and values of a run's last state, and the weights of its best epoch until then.
+    """Return tensors and values of a run's last state, and the weights of its best epoch so far.
 
-    Where a file of the last state is damaged, the state before it is taken.
+    If a file of the last state is damaged, the previous state is used.
 
     Raises:
-        TrainingError: Neither can be read.
+        TrainingError: Neither state can be read.
     """
     faults: list[TrainingError] = []
     for previous in (False, True):
@@ -117,9 +117,9 @@ def _read_run(run: RunFolder) -> tuple[Tensors, dict[str, Any], Tensors]:
             faults.append(error)
             continue
         if previous:
-            _log.warning("%s The state before it is whole: resuming from step %d.", faults[0], state["step"])
+            _log.warning("%s Resuming from the previous checkpoint, at step %d.", faults[0], state["step"])
         distributed.barrier()  # all processes have read the files
-        if distributed.is_main_process():  # no later save may keep a damaged file
+        if distributed.is_main_process():  # remove damaged files before the next save
             for folder in [run.last] * previous + [run.best] * older:
                 (folder / _PREVIOUS).replace(folder / _FILE)
         return tensors, state, best
@@ -127,9 +127,9 @@ def _read_run(run: RunFolder) -> tuple[Tensors, dict[str, Any], Tensors]:
 
 
 def _read_best(run: RunFolder, history: Sequence[Mapping[str, Any]]) -> tuple[Tensors, bool]:
-    """Return the best weights, and whether they are those of the previous checkpoint.
+    """Return the best weights, and whether they come from the previous checkpoint.
 
-    They may be of a later epoch than the history knows of: the run then repeats that epoch.
+    They may belong to an epoch after the history's last; the run then repeats that epoch.
     """
     if not history:
         return {}, False
@@ -143,7 +143,7 @@ def _read_best(run: RunFolder, history: Sequence[Mapping[str, Any]]) -> tuple[Te
             continue
         if state["epoch"] >= needed:
             return tensors, previous
-    raise (faults or [TrainingError(f"the weights of epoch {needed} are not in {str(run.best)!r}.")])[0]
+    raise (faults or [TrainingError(f"{str(run.best)!r} does not have the weights of epoch {needed}.")])[0]
 
 
 def flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[Tensors, dict[str, Any]]:
@@ -160,7 +160,7 @@ def flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[Tensors, dict[s
                 scalars.setdefault(str(index), {})[name] = value
     for index, values in enumerate(whole["param_groups"]):
         for name, value in values.items():
-            if isinstance(value, torch.Tensor):  # Lamb counts its steps so
+            if isinstance(value, torch.Tensor):  # such as the step count of LAMB
                 tensors[f"{_GROUP}{index}.{name}"] = value
             else:
                 groups[index][name] = value
@@ -181,12 +181,12 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Tensors, values
 
 
 def with_prefix(prefix: str, tensors: Mapping[str, torch.Tensor]) -> Tensors:
-    """Return the tensors with ``prefix.`` before each name."""
+    """Return the tensors with ``prefix.`` added to each name."""
     return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
 
 
 def without_prefix(prefix: str, tensors: Mapping[str, torch.Tensor]) -> Tensors:
-    """Return the tensors whose names begin with ``prefix.``, without it."""
+    """Return the tensors whose names start with ``prefix.``, with the prefix removed."""
     start = prefix + "."
     return {name[len(start) :]: tensor for name, tensor in tensors.items() if name.startswith(start)}
 
@@ -196,23 +196,23 @@ _COUNTS = ("step", "loss_sum", "seconds", "waited", "history", "timings")
 
 @dataclass
 class TrainingState:
-    """The moving parts of a run.
+    """State of a training run.
 
-    There is no generator among them, since every draw is a function of the seed, the epoch and the step; and
-    no schedule, since the rate is a function of the step.
+    It has no random generator and no scheduler: random numbers are functions of seed, epoch and step, and the
+    learning rate is a function of the step.
 
     Attributes:
-        model: The network that learns.
-        optimizer: What updates it.
+        model: The network to train.
+        optimizer: Its optimiser.
         average: The average of its weights.
         step: Optimiser steps done.
-        loss_sum: Losses of the current epoch's steps, added up.
-        seconds: Time spent on the current epoch's steps.
-        waited: How much of it was spent waiting for photos.
+        loss_sum: Sum of the losses of the current epoch's steps.
+        seconds: Duration of the current epoch's steps.
+        waited: The part of it spent waiting for photos.
         history: One entry for each validated epoch.
-        timings: How long each epoch took, apart, since it never is the same twice.
+        timings: Duration of each epoch, kept apart because it is not reproducible.
         best: The best epoch's validated weights, on the CPU.
-        is_whole: Whether all of it belongs to one moment, and may be saved.
+        is_consistent: Whether all parts belong to the same step, so that the state may be saved.
     """
 
     model: nn.Module
@@ -225,7 +225,7 @@ class TrainingState:
     history: list[dict[str, Any]] = field(default_factory=list)
     timings: list[dict[str, Any]] = field(default_factory=list)
     best: Tensors = field(default_factory=dict)
-    is_whole: bool = True
+    is_consistent: bool = True
     _best_on_disk: int = -1
     _clock: float = 0.0
     _saved: float = field(default_factory=time.monotonic)
@@ -251,26 +251,26 @@ class TrainingState:
         return self.loss_sum / self.epoch_steps if self.epoch_steps else None
 
     def images_per_second(self, batch_size: int) -> float:
-        """Return how many photos a second the current epoch has taken, waiting included."""
+        """Return the photos per second of the current epoch, including time spent waiting."""
         return self.epoch_steps * batch_size / self.seconds if self.seconds else 0.0
 
     def start_clock(self) -> None:
-        """Begin to take the time of an epoch's steps."""
+        """Start timing an epoch's steps."""
         self._clock = time.perf_counter()
 
     def count_wait(self) -> None:
-        """Add the time since the last step as waiting: the next one's photos have just come."""
+        """Add the time since the last step as waiting time; call when the next photos have arrived."""
         self.waited += time.perf_counter() - self._clock
 
     @contextlib.contextmanager
     def changing(self) -> Iterator[None]:
-        """Mark the state as not whole while something changes it."""
-        self.is_whole = False
+        """Mark the state as inconsistent during a change."""
+        self.is_consistent = False
         yield
-        self.is_whole = True
+        self.is_consistent = True
 
     def count_step(self, loss: float) -> None:
-        """Add one step to the count, its loss and its time."""
+        """Count one step, its loss and its time."""
         now = time.perf_counter()
         self.step += 1
         self.loss_sum += loss
@@ -278,10 +278,10 @@ class TrainingState:
         self._clock = now
 
     def end_epoch(self, entry: Mapping[str, Any], timing: Mapping[str, Any]) -> bool:
-        """End an epoch: add it to the history, and keep its weights when it is the best so far.
+        """Add an epoch to the history, and store its weights if it is the best so far.
 
         Returns:
-            Whether it is.
+            Whether it is the best so far.
         """
         self.history.append(dict(entry))
         self.timings.append(dict(timing))
@@ -290,28 +290,28 @@ class TrainingState:
         if is_best:
             self.best = {
                 name: tensor.detach().cpu().clone()
-                for name, tensor in self.average.kept().state_dict().items()
+                for name, tensor in self.average.averaged_model().state_dict().items()
             }
         return is_best
 
     def epochs_to_keep(self, checkpoint: Checkpoint) -> set[int]:
-        """Return the epochs whose weights are kept: those named, and the best so far."""
-        ranking = sorted(self.history, key=lambda row: -row["macro_f1"])  # of equals, the first
+        """Return the epochs whose weights are kept: the listed ones and the best so far."""
+        ranking = sorted(self.history, key=lambda row: -row["macro_f1"])  # the first of equal ones
         return {*checkpoint.epochs, *(row["epoch"] for row in ranking[: checkpoint.top])}
 
     def is_due(self, checkpoint: Checkpoint) -> bool:
-        """Tell whether it is time to save between two epochs."""
+        """Return whether to save a checkpoint now, during an epoch."""
         if checkpoint.every_steps and self.step % checkpoint.every_steps == 0:
             return True
         minutes = (time.monotonic() - self._saved) / 60
         return 0 < checkpoint.every_minutes <= minutes
 
     def save(self, run: RunFolder) -> None:
-        """Write the state to a run's ``last`` checkpoint, and the best weights when they are new.
+        """Write the state to a run's ``last`` checkpoint, and the best weights if they are new.
 
         Raises:
-            StorageError: It cannot be written; the previous checkpoint stays.
-            TrainingError: The weights are no longer finite; the previous checkpoint stays.
+            StorageError: A file cannot be written; the previous checkpoint remains.
+            TrainingError: The weights are not finite; the previous checkpoint remains.
         """
         self._saved = time.monotonic()
         if not distributed.is_main_process():
@@ -322,11 +322,9 @@ class TrainingState:
         for name, tensor in tensors.items():
             if not torch.isfinite(tensor).all():
                 epoch = self.epoch + (self.epoch_steps > 0)
-                raise TrainingError(
-                    self.not_finite_message(f"{name!r} is no longer finite", self.step, epoch, run)
-                )
+                raise TrainingError(self.not_finite_message(f"{name!r} is not finite", self.step, epoch, run))
         state = {name: getattr(self, name) for name in _COUNTS} | {"optimizer": optimizer_values}
-        # The best weights go first. Cut off in between, the run repeats the epoch that made them.
+        # Write the best weights first: if interrupted in between, the run repeats their epoch.
         if self.best_epoch != self._best_on_disk:
             save_checkpoint(run.best, self.best, {"epoch": self.best_epoch})
             self._best_on_disk = self.best_epoch
@@ -334,18 +332,18 @@ class TrainingState:
         run.write_metrics(self.history, self.timings)
 
     def not_finite_message(self, what: str, step: int, epoch: int, run: RunFolder | None) -> str:
-        """Return the message for a value that is not finite: step, epoch, rate and last checkpoint."""
+        """Return the error message for a value that is not finite."""
         lr = max(group["lr"] for group in self.optimizer.param_groups)
         text = f"{what} at step {step} (epoch {epoch}, rate {lr:.2g}). Lower the learning rate."
         if run is not None and has_checkpoint(run.last):
-            text += f" The last good state is in {str(run.last)!r}."
+            text += f" The last checkpoint is in {str(run.last)!r}."
         return text
 
     def restore(self, run: RunFolder) -> None:
-        """Restore everything that `save` wrote.
+        """Restore the state that `save` wrote.
 
         Raises:
-            TrainingError: Neither the last checkpoint nor the one before it is whole.
+            TrainingError: Both the last checkpoint and the previous one are damaged.
         """
         tensors, state, best = _read_run(run)
         self.model.load_state_dict(without_prefix("model", tensors))
@@ -356,33 +354,33 @@ class TrainingState:
         self._best_on_disk = self.best_epoch
         self.best = best
         if distributed.is_main_process():
-            run.write_metrics(self.history, self.timings)  # as it was when the state was written
+            run.write_metrics(self.history, self.timings)  # drop rows that are newer than the state
 
 
 @contextlib.contextmanager
 def saving_on_exit(state: TrainingState, run: RunFolder | None, stop: StopSignals) -> Iterator[None]:
-    """Save the state of a run that ends early, for whatever reason.
+    """Save the state of a run that ends early.
 
     Raises:
-        Interrupted: In place of what else a signal brought about.
-        TrainingError: In place of `NotFiniteError`, with the step, the rate and the last good state.
+        Interrupted: Replaces any exception after a signal.
+        TrainingError: Replaces `NotFiniteError`; gives the step, the rate and the last checkpoint.
     """
     try:
         yield
     except NotFiniteError as error:
-        # The failed step changed nothing, but the one before may be the cause.
+        # The failed step changed nothing, but the previous one may be the cause.
         raise TrainingError(
             state.not_finite_message(str(error), state.step + 1, state.epoch + 1, run)
         ) from error
     except StorageError:
         raise
     except BaseException as error:
-        saved = " Nothing is saved, since there is no run folder."
+        saved = " Nothing is saved because there is no run folder."
         if run is not None:
-            if state.is_whole:
+            if state.is_consistent:
                 state.save(run)
-            kept = "Its state is saved" if state.is_whole else "The last saved state is"
-            saved = f" {kept} in {str(run.last)!r}."
+            what = "The state is saved" if state.is_consistent else "The last saved state is"
+            saved = f" {what} in {str(run.last)!r}."
         if stop.received is None:
             raise
         name = signal.Signals(stop.received).name

@@ -1,4 +1,4 @@
-"""A training run on photos: its options, its folder, the fitted head, validation and plots."""
+"""Training runs on photos: options, run folder, head fitting, validation and plots."""
 
 from __future__ import annotations
 
@@ -49,35 +49,33 @@ from activitynet.weights import Card, save_weights
 
 _log = logging.getLogger(__name__)
 
-_PLOT_TIME = 0.05  # largest share of a run's time for drawing curves
-_LOW_ACCURACY = 0.6  # of a teacher: below it, students were measured to learn less than without one
+_PLOT_TIME = 0.05  # maximum share of a run's time for drawing curves
+_LOW_ACCURACY = 0.6  # with teachers below this accuracy, students scored lower than without teachers
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainOptions:
-    """How to run a training; what to train is in the `Recipe`.
+    """How to execute a run; the `Recipe` defines the training itself.
 
     Attributes:
         run: Folder for checkpoints, metrics, plots and the final weights; `None` writes nothing.
-        seed: Where all randomness comes from: the same seed gives the same weights.
+        seed: Random seed. The same seed gives the same weights.
         workers: Processes that load photos; `None` chooses by the number of cores. The result does not
             depend on it.
-        resume: Continue from where ``run`` was last saved.
-        skip_bad: Leave out photos that cannot be read, instead of refusing the data. They are counted in
-            the result and in the card, and the run's ``skipped.jsonl`` names each. This includes photos of
-            ``test``.
-        cache: Folder to keep training photos in, decoded and shrunk to the size that crops need, which saves
-            most of the time for loading them; `None` decodes each photo every time. Several runs may share
-            it. It changes the training images a little, so a run resumes only with the cache it began with;
-            evaluation does not use it.
-        cache_gb: Most gigabytes (10⁹ bytes) that the cache may take, greater than 0. The oldest photos are
-            removed when it is full.
+        resume: Continue from the last checkpoint of ``run``.
+        skip_bad: Skip photos that cannot be read, in all splits, instead of raising. The result and the card
+            count them, and ``skipped.jsonl`` of the run lists them.
+        cache: Folder for decoded training photos, reduced to the size that crops need. It saves most of the
+            loading time, and several runs can share it. It changes the training images slightly, so a run
+            can only be resumed with the same cache. Evaluation does not use it. `None` caches nothing.
+        cache_gb: Maximum size of the cache in gigabytes (10⁹ bytes), greater than 0. When it is full, the
+            oldest photos are removed.
         progress: Show the progress in the terminal.
-        track: Experiment trackers to log to, such as ``"tensorboard"``; they need a ``run``.
+        track: Experiment trackers to log to, such as ``"tensorboard"``; they require ``run``.
         callbacks: Functions called with each `activitynet.training.Event`.
 
     Raises:
-        TrainingError: There are trackers and no run folder.
+        TrainingError: There are trackers, but no run folder.
     """
 
     run: str | os.PathLike[str] | None = None
@@ -93,11 +91,11 @@ class TrainOptions:
 
     def __post_init__(self) -> None:
         if self.track and self.run is None:
-            raise TrainingError("a run that is tracked needs a folder: name one as 'run'.")
+            raise TrainingError("experiment trackers need a run folder; set 'run'.")
 
     @property
     def loading_workers(self) -> int:
-        """How many processes load photos."""
+        """Number of processes that load photos."""
         return default_workers() if self.workers is None else self.workers
 
 
@@ -126,23 +124,23 @@ class FitKeywords(TrainKeywords, total=False):
 
 
 def check_trainable(model: nn.Module | None, model_args: Mapping[str, Any]) -> None:
-    """Refuse a network that cannot be trained on photos; `None` is one that is made later.
+    """Check that a network can be trained on photos; `None` stands for one that is created later.
 
     Raises:
-        ModelError: Its weights are not float32, were made in inference mode, or it takes no RGB images.
+        ModelError: The weights are not float32 or are inference tensors, or the input is not RGB.
     """
     channels = getattr(model, "model_args", model_args).get("in_chans", 3)
     if channels != 3:
-        raise ModelError(f"photos have 3 channels, and this model takes {channels}: leave out in_chans.")
+        raise ModelError(f"photos have 3 channels, but this model takes {channels}; remove in_chans.")
     for name, weight in () if model is None else model.named_parameters():
         if weight.dtype != torch.float32:
             kind = str(weight.dtype).removeprefix("torch.")
             raise ModelError(
-                f"weights are trained in float32, and {name!r} is {kind}: call model.float(), and choose "
-                "the precision of the computation by the recipe."
+                f"training needs float32 weights, but {name!r} is {kind}; call model.float(), and set the "
+                "precision of the computation in the recipe."
             )
         if weight.is_inference():
-            raise ModelError("the model was made in torch.inference_mode, and cannot learn; make it outside.")
+            raise ModelError("a model created in torch.inference_mode cannot be trained; create it outside.")
 
 
 def resolve_recipe(
@@ -153,10 +151,10 @@ def resolve_recipe(
     batch_size: int | None = None,
     lr: float | None = None,
 ) -> Recipe:
-    """Load a recipe and change fields of it.
+    """Load a recipe and override fields of it.
 
     Raises:
-        TrainingError: There is no such recipe or field, or a value has the wrong type or range.
+        TrainingError: The recipe or a field does not exist, or a value has the wrong type or range.
     """
     shortcuts = {"epochs": epochs, "batch_size": batch_size, "optimizer.lr": lr}
     changes = {name: value for name, value in shortcuts.items() if value is not None}
@@ -165,7 +163,7 @@ def resolve_recipe(
 
 
 def _grad_accum_steps(model: nn.Module, preprocess: Preprocess, recipe: Recipe, run: RunFolder | None) -> int:
-    """Return into how many parts to split a step: what a resumed run began with, or what fits into memory.
+    """Return the parts per step: those of the run to resume, or as few as fit into memory.
 
     Raises:
         TrainingError: Not even one photo fits, or the device does not report its free memory.
@@ -177,30 +175,37 @@ def _grad_accum_steps(model: nn.Module, preprocess: Preprocess, recipe: Recipe, 
     parts = distributed.all_reduce_max(
         auto_grad_accum_steps(model, preprocess.size, recipe), device_of(model)
     )
-    _log.info("each step is computed in %d part(s), to fit into memory", parts)
+    _log.info("splitting each step into %d part(s) to fit into memory", parts)
     return parts
 
 
 def open_cache(
     folder: str | os.PathLike[str], recipe: Recipe, preprocess: Preprocess, *, gigabytes: float
 ) -> PhotoCache:
-    """Open a cache of photos at a size from which a recipe's crops are on average not enlarged.
+    """Open a cache of photos, large enough that a recipe's crops are on average not enlarged.
 
     Raises:
-        DataError: It may not take any room.
+        DataError: The maximum size is not greater than 0.
         StorageError: The folder cannot be written.
     """
     if not gigabytes > 0:
-        raise DataError(f"the cache must have room: cache_gb is {gigabytes}; give more than 0.")
+        raise DataError(f"cache_gb must be greater than 0, not {gigabytes}.")
     side = max(max(size) for size in _training_sizes(recipe, preprocess))
     size = math.ceil(side / math.sqrt(sum(recipe.augment.scale) / 2))
     return PhotoCache(folder, size=size, max_bytes=max(1, round(min(gigabytes, 1e9) * 1e9)))
 
 
 def search_learning_rate(
-    model: nn.Module, data: PhotoData, preprocess: Preprocess, recipe: Recipe, *, seed: int, workers: int
+    model: nn.Module,
+    data: PhotoData,
+    preprocess: Preprocess,
+    recipe: Recipe,
+    *,
+    seed: int,
+    workers: int | None,
 ) -> LearningRates:
     """Search for the learning rate of a run on photos; see `find_learning_rate`."""
+    workers = default_workers() if workers is None else workers
     teachers = _teachers(model, data, preprocess, recipe)
     dataset = _training_photos(data, preprocess, recipe, seed)
     distill_loss = teachers.loss if teachers else None
@@ -226,16 +231,16 @@ def _teachers(model: nn.Module, data: PhotoData, preprocess: Preprocess, recipe:
 
 
 def _log_teacher_accuracy(teachers: Teachers, photos: AugmentedPhotos, device: torch.device) -> None:
-    """Log how often the teachers are right on the training images, and warn if that is seldom."""
+    """Log the teachers' accuracy on the training images; warn if it is low."""
     accuracy = teachers.accuracy(photos, device)
     if accuracy < _LOW_ACCURACY:
         _log.warning(
-            "the teachers are right about %.0f%% of the training photos as the student sees them: it learns "
-            "their errors. Train on larger images, or with less noise, rotation and cropping.",
+            "the teachers classify only %.0f%% of the augmented training photos correctly, so the student "
+            "learns their errors. Train on larger images, or with less noise, rotation and cropping.",
             100 * accuracy,
         )
     else:
-        _log.info("the teachers are right about %.0f%% of the training photos", 100 * accuracy)
+        _log.info("the teachers classify %.0f%% of the training photos correctly", 100 * accuracy)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -243,13 +248,13 @@ class FitPlan:
     """A training run that is ready to start.
 
     Attributes:
-        data: The photos, all of which can be read.
-        preprocess: Turns a photo into the model's input outside training.
-        recipe: What to do, with its number of parts per step decided.
-        options: How to run it.
-        folder: The run folder, or `None` to write nothing.
-        cache: Where decoded training photos are kept, if anywhere.
-        tracker: Logs to experiment trackers, if any.
+        data: The photos, all readable.
+        preprocess: Preprocessing outside training.
+        recipe: The recipe, with the number of parts per step set.
+        options: How to execute the run.
+        folder: The run folder; `None` writes nothing.
+        cache: Cache of decoded training photos, if any.
+        tracker: Experiment trackers, if any.
     """
 
     data: PhotoData
@@ -261,7 +266,7 @@ class FitPlan:
     tracker: Tracker | None
 
     def facts(self, entry: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what the run adds to the card of an epoch's weights, from its entry in the history."""
+        """Return the run's fields for the card of an epoch's weights, from the epoch's history entry."""
         return run_facts(self.data, self.recipe, entry)
 
 
@@ -272,20 +277,20 @@ def plan_fit(
     recipe: Recipe,
     options: TrainOptions,
     *,
-    described: Mapping[str, Any],
+    network: Mapping[str, Any],
 ) -> FitPlan:
     """Open the run folder, the cache and the trackers of a run.
 
     Args:
         model: The network on its device.
-        checked: The photos, all of which can be read.
-        preprocess: Turns a photo into the model's input outside training.
-        recipe: What to do.
-        options: How to run it.
-        described: What the run's configuration says of the network, as JSON values.
+        checked: The photos, all readable.
+        preprocess: Preprocessing outside training.
+        recipe: The recipe.
+        options: How to execute the run.
+        network: Description of the network for the run's configuration, as JSON values.
 
     Raises:
-        DataError: The cache may not take any room.
+        DataError: The maximum size of the cache is not greater than 0.
         TrainingError: The run cannot be resumed, its folder holds another run, or a tracker is missing.
         StorageError: A folder cannot be written.
     """
@@ -298,7 +303,7 @@ def plan_fit(
         cache = open_cache(options.cache, recipe, preprocess, gigabytes=options.cache_gb)
     config = {
         "recipe": recipe.to_dict(),
-        **described,
+        **network,
         "classes": list(data.classes),
         "seed": options.seed,
         "cache": None if cache is None else {"size": cache.size},  # the training images depend on it
@@ -312,16 +317,16 @@ def plan_fit(
 
 
 def fit_model(model: nn.Module, plan: FitPlan, *, card: Callable[[Mapping[str, Any]], Card]) -> FitResult:
-    """Train a model as planned, show its progress, and draw its plots.
+    """Train a model as planned, show the progress, and draw the plots.
 
     Args:
-        model: The network, with one output per class. It ends with the weights of its best epoch.
-        plan: What to do.
-        card: Returns the card of the network with the facts of `FitPlan.facts`, for epochs that are kept.
+        model: The network, with one output per class. Afterwards it has the weights of the best epoch.
+        plan: The run.
+        card: Returns the card of the network from the fields of `FitPlan.facts`, for saved epochs.
 
     Raises:
         TrainingError: The run cannot continue.
-        StorageError: Something cannot be written.
+        StorageError: A file cannot be written.
     """
     data, preprocess, recipe = plan.data, plan.preprocess, plan.recipe
     options, run = plan.options, plan.folder
@@ -381,7 +386,7 @@ def fit_model(model: nn.Module, plan: FitPlan, *, card: Callable[[Mapping[str, A
             save_epoch=save_epoch,
             callbacks=[*filter(None, (live,)), draw, *filter(None, (plan.tracker,)), *options.callbacks],
         )
-    is_stale = run is not None and drawn != result.best_epoch  # a resumed run has not seen its best epoch
+    is_stale = run is not None and drawn != result.best_epoch  # a resumed run did not draw its best epoch
     if is_stale:
         validate(model)
     if plots is not None:
@@ -390,17 +395,14 @@ def fit_model(model: nn.Module, plan: FitPlan, *, card: Callable[[Mapping[str, A
 
 
 class _Plots:
-    """The plots of a run folder.
-
-    Curves are drawn again at most so often that they take a small share of the run's time.
-    """
+    """Plots of a run folder; drawing the curves takes at most a share ``_PLOT_TIME`` of the run's time."""
 
     def __init__(self, run: RunFolder, classes: Sequence[str]) -> None:
         self._run, self._classes = run, classes
         self._due = 0.0
 
     def draw(self, best: Scores | None, *, at_once: bool = False) -> None:
-        """Draw the scores of a new best epoch, if there is one, and the curves when they are due.
+        """Draw the confusion matrix of a new best epoch, and the curves when they are due.
 
         Raises:
             StorageError: A plot cannot be written, or the run folder is gone.
@@ -408,8 +410,8 @@ class _Plots:
         run, began = self._run, time.monotonic()
         if not run.config.exists():
             raise StorageError(
-                f"the run folder {str(run.path)!r} was removed or moved while the run wrote to it; "
-                "start again in a new folder."
+                f"the run folder {str(run.path)!r} was removed or moved during the run; start again in a "
+                "new folder."
             )
         if best is not None:
             plot_confusion(best, run.plots / "confusion.png")
@@ -424,7 +426,7 @@ class _Plots:
 def _fit_head(
     model: nn.Module, data: PhotoData, preprocess: Preprocess, recipe: Recipe, workers: int
 ) -> None:
-    """Fit the classifier to the frozen trunk's features of the photos and their mirror images."""
+    """Fit the classifier on features of the photos and their mirror images; the trunk is frozen."""
     bf16 = computes_in_bf16(recipe, device_of(model))
 
     def features(photos: Sequence[Photo], transform: Any) -> tuple[torch.Tensor, torch.Tensor]:

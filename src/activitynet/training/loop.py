@@ -1,4 +1,4 @@
-"""The training loop: one function, read from top to bottom."""
+"""The training loop."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from activitynet.training.signals import StopSignals
 from activitynet.training.step import DistillLoss, compile_blocks, prepare, step_seed
 
 Validate = Callable[[nn.Module], Mapping[str, Any]]
-"""From a model to its scores on the validation photos, as JSON values; ``macro_f1`` picks the best epoch."""
+"""Returns a model's scores on the validation photos as JSON values; ``macro_f1`` selects the best epoch."""
 
 SaveEpoch = Callable[[Path, nn.Module, Mapping[str, Any]], None]
-"""Writes a weights folder: where, the network, and its entry in the history."""
+"""Writes a weights folder, given its path, the network and the history entry of the epoch."""
 
 
 @dataclass(frozen=True)
 class FitResult:
-    """The outcome of a training run.
+    """Result of a training run.
 
     Attributes:
-        history: One entry an epoch: epoch, step, loss, lr and the validation scores.
-        timings: How long each epoch took: epoch, seconds, waited_seconds (of these, waiting for photos),
+        history: One entry per epoch: epoch, step, loss, lr and the validation scores.
+        timings: One entry per epoch: epoch, seconds, waited_seconds (the part spent waiting for photos),
             images_per_second, validation_seconds.
         best_epoch: The epoch whose weights the model now has; 0 is the state before training.
-        run: The run's folder, or `None` when nothing was written.
-        skipped: How many photos were left out, since they could not be read, by split.
+        run: The run folder; `None` if nothing was written.
+        skipped: Number of photos in each split that were skipped because they cannot be read.
     """
 
     history: tuple[Mapping[str, Any], ...]
@@ -54,7 +54,7 @@ class FitResult:
         return next(row for row in self.history if row["epoch"] == self.best_epoch)
 
 
-def train(  # noqa: PLR0915  read from top to bottom, in one place
+def train(  # noqa: PLR0915  long, but sequential
     model: nn.Module,
     dataset: AugmentedPhotos,
     validate: Validate,
@@ -70,31 +70,31 @@ def train(  # noqa: PLR0915  read from top to bottom, in one place
 ) -> FitResult:
     """Train a model and leave it with the weights of its best epoch.
 
-    Every random choice is a function of (seed, step) or of (seed, epoch, photo), so a run that was cut off at
-    any instant goes on from its last checkpoint to the same weights as one that was never interrupted.
+    All random numbers are functions of (seed, step) or of (seed, epoch, photo). So an interrupted run, when
+    resumed from its last checkpoint, gives the same weights as an uninterrupted one.
 
     Args:
-        model: A zoo model. The training happens in place, on the kind of device the model is on.
+        model: A zoo model. It is trained in place, on its kind of device.
         dataset: Training photos.
         validate: Scores a model after each epoch, and once before the first. Every process calls it.
-        recipe: What to do.
-        run: Where checkpoints and metrics go; `None` writes nothing.
-        resume: Go on from the run's last checkpoint when there is one.
-        seed: Where all randomness comes from.
-        workers: Processes that load photos; 0 loads in this one. The result does not depend on it.
+        recipe: The recipe.
+        run: Folder for checkpoints and metrics; `None` writes nothing.
+        resume: Continue from the run's last checkpoint, if there is one.
+        seed: Random seed.
+        workers: Processes that load photos; 0 loads in this process. The result does not depend on it.
         distill_loss: The distillation loss, for a recipe with teachers.
-        save_epoch: Writes the epochs that the recipe keeps.
+        save_epoch: Writes the weights of the epochs that the recipe keeps.
         callbacks: Called with each `Event`, in order.
 
     Returns:
         The history and the best epoch.
 
     Raises:
-        TrainingError: The loss is no longer finite, or the checkpoint cannot be resumed from.
+        TrainingError: The loss is not finite, or the run cannot be resumed from the checkpoint.
         ImageError: A photo can no longer be read; the state is saved.
-        DataError: A process that loads photos has died; the state is saved.
-        StorageError: A checkpoint cannot be written; the previous one stays.
-        Interrupted: By Ctrl-C or SIGTERM; the state is saved.
+        DataError: A loading process died; the state is saved.
+        StorageError: A checkpoint cannot be written; the previous one remains.
+        Interrupted: Ctrl-C or SIGTERM stopped the run; the state is saved.
     """
     ready = prepare(model, dataset, recipe, seed=seed, workers=workers, distill_loss=distill_loss)
     plain, batches = ready.plain, ready.batches
@@ -112,10 +112,10 @@ def train(  # noqa: PLR0915  read from top to bottom, in one place
 
     def finish_epoch(epoch: int) -> None:
         """Validate, record the scores, keep the weights and save the state."""
-        kept, began = state.average.kept(), time.perf_counter()
-        distributed.broadcast_tensors(kept.buffers())  # norms' statistics differ between processes
-        with stop.between_batches_of(kept):
-            scores = validate(kept)
+        network, began = state.average.averaged_model(), time.perf_counter()
+        distributed.broadcast_tensors(network.buffers())  # batch norm statistics differ between processes
+        with stop.between_batches_of(network):
+            scores = validate(network)
         entry = {"epoch": epoch, "step": state.step, "lr": lr, "loss": state.mean_loss, **scores}
         speed = state.images_per_second(batches.batch_size)
         timing = {"epoch": epoch, "seconds": state.seconds, "waited_seconds": state.waited}
@@ -125,7 +125,7 @@ def train(  # noqa: PLR0915  read from top to bottom, in one place
             is_best = state.end_epoch(entry, timing)
             to_keep = state.epochs_to_keep(recipe.checkpoint)
             if run is not None and save_epoch is not None and epoch in to_keep and is_main:
-                save_epoch(run.snapshot(epoch), kept, entry)
+                save_epoch(run.snapshot(epoch), network, entry)
         if run is not None:
             state.save(run)
         if run is not None and is_main:

@@ -1,4 +1,4 @@
-"""Batches whose photos are blended with one another, and their labels with them."""
+"""Loss functions, class weights, and MixUp and CutMix."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from activitynet.training.recipe import Loss, Mix
 
 
 class Mixer:
-    """Mixes a batch by MixUp or CutMix, or leaves it as it is.
+    """Apply MixUp or CutMix to a share of the batches.
 
-    What happens is drawn from torch's global generator alone, so that seeding it fixes the batch.
+    Random numbers come from torch's global generator only, so that seeding it fixes the result.
 
     Args:
-        config: The alphas, and how often a batch is mixed. At least one alpha is greater than 0.
+        config: The alphas and the probability. At least one alpha must be greater than 0.
         num_classes: Number of classes.
     """
 
     def __init__(self, config: Mix, num_classes: int) -> None:
         self.probability = config.probability
-        self.ways: list[v2.Transform] = []
+        self.transforms: list[v2.Transform] = []
         if config.mixup:
-            self.ways.append(v2.MixUp(alpha=config.mixup, num_classes=num_classes))
+            self.transforms.append(v2.MixUp(alpha=config.mixup, num_classes=num_classes))
         if config.cutmix:
-            self.ways.append(v2.CutMix(alpha=config.cutmix, num_classes=num_classes))
+            self.transforms.append(v2.CutMix(alpha=config.cutmix, num_classes=num_classes))
 
     def __call__(self, images: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Mix each photo of a batch with its neighbour.
@@ -38,21 +38,21 @@ class Mixer:
             targets: Labels, int64 (N,).
 
         Returns:
-            The images, and as targets float32 probabilities (N, classes) in the proportions of the
-            pixels. A batch that is not drawn, or of a single photo, comes back as it is.
+            The mixed images, and float32 probabilities (N, classes) in proportion to the pixels. A batch
+            that is not selected, or has a single photo, is returned unchanged.
         """
         if len(targets) < 2 or torch.rand(()).item() >= self.probability:
             return images, targets
-        way = self.ways[int(torch.randint(len(self.ways), ()))]
-        mixed, probabilities = way(images, targets)
+        transform = self.transforms[int(torch.randint(len(self.transforms), ()))]
+        mixed, probabilities = transform(images, targets)
         return mixed, probabilities
 
 
 def make_mixer(config: Mix, num_classes: int) -> Mixer | None:
-    """Return what mixes a recipe's batches, or `None` when nothing does.
+    """Return the mixer of a recipe; `None` if it mixes nothing.
 
     Args:
-        config: What to mix. ``until`` is left to the caller, who stops calling the mixer.
+        config: The configuration. The caller implements ``until`` by no longer calling the mixer.
         num_classes: Number of classes.
     """
     if config.probability == 0 or config.mixup == config.cutmix == 0:
@@ -61,12 +61,12 @@ def make_mixer(config: Mix, num_classes: int) -> Mixer | None:
 
 
 def class_weights(labels: Sequence[int], num_classes: int, config: Loss) -> torch.Tensor:
-    """Weigh classes by how rare they are.
+    """Return class weights that are larger for rare classes.
 
     Args:
         labels: Class index of every training photo.
-        num_classes: Number of classes, with photos or not.
-        config: Says how: ``weighting``, and its ``balance`` or ``beta``.
+        num_classes: Number of classes, including those without photos.
+        config: Gives ``weighting``, ``balance`` and ``beta``.
 
     Returns:
         Float32 (num_classes,) with mean 1 over the training photos; 1 for classes without photos.
@@ -74,7 +74,7 @@ def class_weights(labels: Sequence[int], num_classes: int, config: Loss) -> torc
     counts = _counts(labels, num_classes)
     if config.weighting == "effective_number":
         beta = torch.tensor(config.beta, dtype=torch.float64)
-        weights = (1 - beta) / (1 - beta**counts)  # without photos infinite, and replaced below
+        weights = (1 - beta) / (1 - beta**counts)  # infinite without photos; replaced below
     else:
         weights = counts**-config.balance
     weights = torch.where(counts > 0, weights, 0.0)
@@ -83,18 +83,16 @@ def class_weights(labels: Sequence[int], num_classes: int, config: Loss) -> torc
 
 
 def make_loss(config: Loss, labels: Sequence[int], num_classes: int) -> nn.Module:
-    """Return the loss of a recipe for a set of training labels.
-
-    Smoothing and class weights apply to every loss.
+    """Return the loss function of a recipe, with label smoothing and class weights.
 
     Args:
-        config: Which loss, and its numbers.
+        config: The loss and its parameters.
         labels: Class index of every training photo.
-        num_classes: Number of classes, with photos or not.
+        num_classes: Number of classes, including those without photos.
 
     Returns:
-        A module from logits and targets to one loss a photo. Their plain mean, not torch's mean over
-        weights, keeps rare classes' pull in every batch.
+        A module from logits and targets to one loss per photo. Average them with a plain mean: torch's
+        weighted mean would cancel the weights in a batch of one class.
     """
     weights = class_weights(labels, num_classes, config)
     if config.name == "focal":
@@ -107,17 +105,14 @@ def make_loss(config: Loss, labels: Sequence[int], num_classes: int) -> nn.Modul
 
 
 class FocalLoss(nn.Module):
-    """Cross-entropy that counts what is already known for less (Lin et al. 2017).
+    """Focal loss (Lin et al. 2017, https://arxiv.org/abs/1708.02002), also for soft targets.
 
-    https://arxiv.org/abs/1708.02002
-
-    Each class's term is multiplied by (1 - its probability)^gamma, so that with labels it is the paper's
-    loss, and with gamma 0 plain cross-entropy.
+    The cross-entropy term of each class is multiplied by (1 - probability)^gamma.
 
     Args:
         weights: Weight of each class, float32 (classes,).
         smoothing: Label smoothing in [0, 1).
-        gamma: How far easy photos are discounted, from 0.
+        gamma: Exponent, at least 0; larger values reduce the loss of easy photos more.
     """
 
     weights: torch.Tensor
@@ -129,20 +124,20 @@ class FocalLoss(nn.Module):
         self.gamma = gamma
 
     def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Return one loss a photo."""
+        """Return one loss per photo."""
         log_probabilities = logits.log_softmax(dim=1)
-        # Away from 0, where a power below 1 has no finite slope.
+        # At 0, a power below 1 has no finite gradient.
         missing = (1 - log_probabilities.exp()).clamp(min=torch.finfo(logits.dtype).eps)
         shares = _smoothed(_probabilities(targets, logits), self.smoothing)
         return -(shares * self.weights * missing**self.gamma * log_probabilities).sum(dim=1)
 
 
 class BinaryCrossEntropy(nn.Module):
-    """One yes-or-no question a class (Wightman et al. 2021, https://arxiv.org/abs/2110.00476).
+    """Binary cross-entropy for each class (Wightman et al. 2021, https://arxiv.org/abs/2110.00476).
 
-    Losses are summed over the classes, not averaged: the gradient of a logit is then, as in cross-entropy,
-    its probability less its target, and learning rates stay comparable. A photo, with all of its questions,
-    has the weight of its class: a weight on the question would not move its answer.
+    Losses are summed over the classes, not averaged. As in cross-entropy, the gradient of a logit is then
+    its probability minus its target, so learning rates stay comparable. All terms of a photo have the weight
+    of the photo's class: a weight per term would not change the optimum.
 
     Args:
         weights: Weight of each class, float32 (classes,).
@@ -157,26 +152,24 @@ class BinaryCrossEntropy(nn.Module):
         self.smoothing = smoothing
 
     def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Return one loss a photo."""
+        """Return one loss per photo."""
         shares = _probabilities(targets, logits)
-        answers = F.binary_cross_entropy_with_logits(
+        losses = F.binary_cross_entropy_with_logits(
             logits, _smoothed(shares, self.smoothing), reduction="none"
         )
-        return (shares @ self.weights) * answers.sum(dim=1)
+        return (shares @ self.weights) * losses.sum(dim=1)
 
 
 class LogitAdjusted(nn.Module):
-    """Cross-entropy that leaves to the classes' shares what follows from them alone (Menon et al. 2021).
+    """Logit-adjusted cross-entropy (Menon et al. 2021, https://arxiv.org/abs/2007.07314).
 
-    https://arxiv.org/abs/2007.07314
-
-    Logits are learned beside tau * log(share), which is not there when the model predicts.
+    Training adds tau * log(class frequency) to the logits; prediction does not.
 
     Args:
         weights: Weight of each class, float32 (classes,).
         smoothing: Label smoothing in [0, 1).
-        counts: Photos of each class, (classes,). A class without any counts as half a photo.
-        tau: How far the shares are counted in, from 0.
+        counts: Photos of each class, (classes,). A class without photos counts as half a photo.
+        tau: Strength of the adjustment, at least 0.
     """
 
     offset: torch.Tensor
@@ -188,7 +181,7 @@ class LogitAdjusted(nn.Module):
         self.register_buffer("offset", (tau * (counts / counts.sum()).log()).float())
 
     def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Return one loss a photo."""
+        """Return one loss per photo."""
         loss: torch.Tensor = self.cross_entropy(logits + self.offset, targets)
         return loss
 
@@ -198,7 +191,7 @@ def _counts(labels: Sequence[int], num_classes: int) -> torch.Tensor:
 
 
 def _probabilities(targets: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
-    """Return labels as probabilities (N, classes); probabilities stay as they are."""
+    """Return labels as one-hot probabilities (N, classes); return probabilities unchanged."""
     if targets.is_floating_point():
         return targets
     return F.one_hot(targets, logits.shape[1]).to(logits.dtype)

@@ -13,37 +13,38 @@ from timm.optim import create_optimizer_v2, list_optimizers
 from timm.scheduler import CosineLRScheduler, PolyLRScheduler, StepLRScheduler
 from timm.scheduler.scheduler import Scheduler
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from activitynet.errors import TrainingError, did_you_mean
 from activitynet.training.recipe import Average, Recipe
 from activitynet.zoo.network import classifiers_of
 
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
-def checkpoint_gradients(model: nn.Module, wanted: bool) -> None:
-    """Let a model compute activations again on the way back instead of keeping them, or not.
+
+def checkpoint_gradients(model: nn.Module, enable: bool) -> None:
+    """Turn gradient checkpointing on or off.
 
     Raises:
-        TrainingError: The network has no way to.
+        TrainingError: The network does not support it.
     """
     try:
-        model.set_grad_checkpointing(wanted)  # type: ignore[operator]
+        model.set_grad_checkpointing(enable)  # type: ignore[operator]
     except (AssertionError, AttributeError) as error:
-        if wanted:
+        if enable:
             raise TrainingError(
-                f"{type(model).__name__} cannot compute its activations again; set the recipe's "
+                f"{type(model).__name__} does not support gradient checkpointing; set the recipe's "
                 "grad_checkpointing to false."
             ) from error
 
 
 def freeze(model: nn.Module, share: float, patterns: Sequence[str] = ()) -> list[str]:
-    """Stop layers of a model from learning; all others learn.
+    """Freeze parameters of a model; unfreeze all others.
 
     Args:
-        model: A zoo model: its ``group_matcher`` says what the layer groups are.
-        share: Share of the trunk's groups to freeze, counted from the input, in [0, 1].
-        patterns: Parameters to freeze besides, by name, with ``*`` and ``?`` as in file names
-            (``"stages.0.*"``). The classifier always learns, whatever a pattern says.
+        model: A zoo model, whose ``group_matcher`` defines the layer groups.
+        share: Share of the trunk's layer groups to freeze, from the input on, in [0, 1].
+        patterns: Names of other parameters to freeze, with ``*`` and ``?`` as in file names
+            (``"stages.0.*"``). The classifier is never frozen.
 
     Returns:
         The names of the frozen parameters, in the model's order.
@@ -72,28 +73,28 @@ def freeze(model: nn.Module, share: float, patterns: Sequence[str] = ()) -> list
 
 
 def _block_patterns(names: Sequence[str]) -> list[str]:
-    """Return a pattern for each module that holds parameters, however deep."""
+    """Return a pattern for each module that has parameters, at any depth."""
     parts = [name.split(".") for name in names]
     return sorted({".".join([*path[:depth], "*"]) for path in parts for depth in range(1, len(path))})
 
 
 def set_training_mode(model: nn.Module, *, freeze_norm: bool) -> None:
-    """Put a model in training mode, except for batch norms that must keep their statistics."""
+    """Set a model to training mode, except for batch norms with frozen statistics or parameters."""
     model.train()
     for module in model.modules():
-        if isinstance(module, _BatchNorm) and (
+        if isinstance(module, _BATCH_NORMS) and (
             freeze_norm or not any(parameter.requires_grad for parameter in module.parameters())
         ):
             module.eval()
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Return timm's optimiser over the weights that learn, with the recipe's decay rules.
+    """Create a recipe's optimiser with timm, over all parameters that are not frozen.
 
-    Norms and biases do not decay.
+    Norms and biases have no weight decay.
 
     Raises:
-        TrainingError: timm knows no optimiser of that name, or cannot make it.
+        TrainingError: timm has no optimiser of that name, or cannot create it.
     """
     config = recipe.optimizer
     inner, known = config.name.lower().removeprefix("lookahead_"), list_optimizers()
@@ -112,25 +113,25 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
             layer_decay=config.layer_decay if config.layer_decay < 1 else None,
         )
     except (AssertionError, ImportError, RuntimeError, TypeError, ValueError) as error:
-        raise TrainingError(f"cannot make optimizer {config.name!r}: {error}") from error
+        raise TrainingError(f"cannot create optimizer {config.name!r}: {error}") from error
     return optimizer
 
 
 def make_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> Callable[[int], float]:
-    """Return the function that sets every group's learning rate for a step.
+    """Return a function that sets the learning rate of every parameter group for a step.
 
-    It takes the number of steps done so far and returns the rate of the layers next to the head. The rates
-    follow from the recipe, that number and ``steps`` alone, so there is no state to save.
+    The function takes the number of steps done and returns the rate of the layers next to the head. Rates
+    depend only on the recipe and the two numbers of steps, so there is no state to save.
 
-    The rate climbs in a straight line that would be 0 one step before the first, reaches its peak right
-    after the warm-up, and follows the recipe's schedule from there.
+    The rate rises linearly, from 0 one step before the first, to its peak right after the warm-up. Then it
+    follows the recipe's schedule.
 
     Args:
-        optimizer: An optimiser made by `make_optimizer`.
-        recipe: Where the schedule is written.
+        optimizer: An optimiser created by `make_optimizer`.
+        recipe: The recipe.
         steps: Steps of the whole run.
     """
-    # The scheduler moves the rate of a stand-in: what it writes into groups would end up in checkpoints.
+    # The scheduler gets its own optimizer: the fields it adds to groups would end up in checkpoints.
     stand_in = torch.optim.SGD([torch.zeros(1)], lr=recipe.optimizer.lr)
     scheduler = _scheduler(stand_in, recipe, steps)
 
@@ -147,7 +148,7 @@ def make_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) 
 def _scheduler(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> Scheduler:
     config, peak = recipe.schedule, recipe.optimizer.lr
     warmup = min(round(config.warmup * steps), max(0, steps - 1))
-    rest = max(2, steps - warmup)  # timm warns of a decay over a single step, which starts at the peak anyway
+    rest = max(2, steps - warmup)  # timm warns about a decay over one step, which is at the peak anyway
     shared = {
         "warmup_t": warmup,
         "warmup_lr_init": peak / (warmup + 1),
@@ -159,28 +160,28 @@ def _scheduler(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> 
     if config.name == "poly":
         return PolyLRScheduler(optimizer, t_initial=rest, power=1.0, lr_min=config.floor * peak, **shared)
     factor = config.step_factor if config.name == "step" else 1.0
-    stair = max(1, round(config.step_every * steps))
-    return StepLRScheduler(optimizer, decay_t=stair, decay_rate=factor, **shared)
+    interval = max(1, round(config.step_every * steps))
+    return StepLRScheduler(optimizer, decay_t=interval, decay_rate=factor, **shared)
 
 
 class WeightAverage:
-    """The average of a model's weights that is validated and kept.
+    """Average of a model's weights, which is validated and saved.
 
-    Let n count the steps. ``"ema"`` is the plain mean of the weights after each of them while n is below the
-    time constant, ``span * steps``, and from there on the new weights enter with one over it. So the weights
-    that the run began with have no share in it. ``"swa"`` follows the model up to step ``start * steps``,
-    and is the plain mean of the weights after each later step. ``"none"`` is the model as it is.
+    ``"ema"`` gives new weights the share 1 / min(n, ``span * steps``) at step n: it is a plain mean up to the
+    time constant ``span * steps``, and an exponential moving average afterwards. The initial weights have no
+    share in it. ``"swa"`` copies the model up to step ``start * steps``, and is the plain mean of the weights
+    after each later step. ``"none"`` is the model itself.
 
-    Buffers of floating point (a batch norm's statistics) are averaged like the weights; others are copied.
+    Floating-point buffers (batch norm statistics) are averaged like the weights; others are copied.
 
     Args:
-        model: The network that learns, on its device, before its first step.
-        config: Which average.
+        model: The network to train, on its device, before the first step.
+        config: The kind of average.
         steps: Steps of the whole run.
 
     Attributes:
-        module: The average as a network of its own: in eval mode, without gradients. For ``"none"`` it is
-            up to date only after `kept`.
+        module: The average as a separate network in evaluation mode, without gradients. For ``"none"`` it is
+            only updated by `averaged_model`.
     """
 
     def __init__(self, model: nn.Module, config: Average, steps: int) -> None:
@@ -188,23 +189,23 @@ class WeightAverage:
         self._config = config
         self._steps = steps
         self.module = copy.deepcopy(model).eval().requires_grad_(False)
-        self.module.zero_grad()  # the copy's own gradients, if there were any
+        self.module.zero_grad()  # gradients that were copied
         self._start = (
             {name: tensor.clone() for name, tensor in _floating(self.module).items()} if config.anchor else {}
         )
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take in the model's weights after an optimiser step.
+        """Update the average after an optimiser step.
 
         Args:
-            step: Steps done, this one included.
+            step: Steps done, including this one.
         """
         if self._config.name != "none":
             self._blend_in(self._share(step))
 
     def _share(self, step: int) -> float:
-        """Return the share of the weights after a step in the new average."""
+        """Return the share of the new weights in the average."""
         if self._config.name == "ema":
             return 1 / min(step, max(1.0, self._config.span * self._steps))
         return 1 / max(1, step - math.floor(self._config.start * self._steps))
@@ -217,11 +218,11 @@ class WeightAverage:
             average[name].copy_(new[name])
 
     @torch.no_grad()
-    def kept(self) -> nn.Module:
-        """Return what is validated and kept: the average, with the starting weights' share mixed in.
+    def averaged_model(self) -> nn.Module:
+        """Return the average, interpolated with the initial weights if the recipe has an anchor.
 
-        The network is in eval mode and without gradients. It is `module` itself unless there is an anchor,
-        so it lasts until the next step.
+        The network is in evaluation mode, without gradients. Without an anchor it is `module` itself, which
+        changes at the next step.
         """
         if self._config.name == "none":
             self._blend_in(1.0)
@@ -232,9 +233,9 @@ class WeightAverage:
         return mixed
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return what has to be saved to go on exactly: ``average.<name>`` and ``start.<name>``.
+        """Return the state needed to resume: ``average.<name>`` and ``start.<name>``.
 
-        The tensors are the live ones, not copies.
+        The tensors are not copied.
         """
         average = {} if self._config.name == "none" else self.module.state_dict()
         return {
@@ -244,14 +245,14 @@ class WeightAverage:
 
     @torch.no_grad()
     def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go back to where `state_dict` was taken.
+        """Restore the state that `state_dict` returned.
 
         Raises:
-            TrainingError: The names or shapes are those of another model or another kind of average.
+            TrainingError: The state belongs to another model or another kind of average.
         """
         own = self.state_dict()
         if wrong := sorted(own.keys() ^ tensors.keys()):
-            fault = "is missing" if wrong[0] in own else "has no place"
+            fault = "is missing" if wrong[0] in own else "is unexpected"
             raise TrainingError(f"the saved weight average does not fit this run: {wrong[0]!r} {fault}.")
         for name, tensor in own.items():
             if tensor.shape != tensors[name].shape:

@@ -1,4 +1,4 @@
-"""What a training run does, as one frozen record that round-trips through JSON and TOML."""
+"""Recipes: the settings of a training run, as frozen dataclasses that read and write JSON and TOML."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _Count = Annotated[int, Meta(ge=0, le=1_000_000)]
 
 
 class _Checked:
-    """Base of the recipe's records: a value out of range raises a `TrainingError`."""
+    """Base of the recipe's dataclasses; raises a `TrainingError` for an invalid value."""
 
     def __post_init__(self) -> None:
         check_record(self, TrainingError)
@@ -35,16 +35,16 @@ class _Checked:
 
 @dataclass(frozen=True)
 class Optimizer(_Checked):
-    """How weights are updated.
+    """Settings of the optimiser.
 
     Attributes:
-        name: Any optimiser that timm's factory knows.
+        name: Name of any optimiser of timm.
         lr: Peak learning rate of the layers next to the head, for the recipe's batch size.
-        weight_decay: Decoupled weight decay; norms and biases are always spared.
-        momentum: Momentum of the optimisers that have one (``sgd``, ``lamb``'s first moment excepted).
-        layer_decay: Factor on the rate for each layer group further from the head, in (0, 1]
+        weight_decay: Decoupled weight decay; norms and biases have none.
+        momentum: Momentum, for optimisers such as ``sgd``.
+        layer_decay: Factor of the learning rate from each layer group to the one before it, in (0, 1]
             (Clark et al. 2020, https://arxiv.org/abs/2003.10555).
-        clip_norm: Largest gradient norm; 0 does not clip.
+        clip_norm: Maximum gradient norm; 0 does not clip.
     """
 
     name: str = "adamw"
@@ -57,15 +57,14 @@ class Optimizer(_Checked):
 
 @dataclass(frozen=True)
 class Schedule(_Checked):
-    """How the learning rate moves over a run: a linear warm-up, then one of timm's schedules.
+    """Learning-rate schedule: a linear warm-up, then one of timm's schedules.
 
     Attributes:
-        name: ``"cosine"`` is half a cosine, ``"poly"`` a straight line, ``"step"`` a staircase, and
-            ``"constant"`` stays at the peak.
-        warmup: Share of all steps spent warming up, in [0, 1).
-        floor: Rate at the end of a cosine or a line, as a share of the peak, in [0, 1].
-        step_every: Length of a stair as a share of all steps, in (0, 1].
-        step_factor: What the rate is multiplied with at each stair, in (0, 1].
+        name: ``"cosine"``, ``"poly"`` (linear decay), ``"step"`` (decay at intervals), or ``"constant"``.
+        warmup: Share of all steps for the warm-up, in [0, 1).
+        floor: Final rate of ``"cosine"`` and ``"poly"``, as a share of the peak, in [0, 1].
+        step_every: Interval of ``"step"``, as a share of all steps, in (0, 1].
+        step_factor: Factor of ``"step"`` at each interval, in (0, 1].
     """
 
     name: Literal["cosine", "poly", "step", "constant"] = "cosine"
@@ -77,21 +76,21 @@ class Schedule(_Checked):
 
 @dataclass(frozen=True)
 class Loss(_Checked):
-    """What is minimised.
+    """Loss function.
 
     Attributes:
         name: ``"cross_entropy"``; ``"focal"`` (Lin et al. 2017, https://arxiv.org/abs/1708.02002);
-            ``"bce"``, one yes-or-no question a class (Wightman et al. 2021,
+            ``"bce"``, binary cross-entropy for each class (Wightman et al. 2021,
             https://arxiv.org/abs/2110.00476); ``"logit_adjusted"`` (Menon et al. 2021,
             https://arxiv.org/abs/2007.07314).
         smoothing: Label smoothing in [0, 1) (Szegedy et al. 2016, https://arxiv.org/abs/1512.00567).
-        weighting: How a class's weight follows from its number of photos n: ``"frequency"`` is
-            n^-balance, ``"effective_number"`` is (1 - beta) / (1 - beta^n) (Cui et al. 2019,
-            https://arxiv.org/abs/1901.05555). Weights average to one over the training photos.
-        balance: Exponent of ``"frequency"`` in [0, 1]: 0 weighs all classes alike.
-        beta: Of ``"effective_number"``, in [0, 1).
-        gamma: Of ``"focal"``: how far easy photos are discounted, from 0.
-        tau: Of ``"logit_adjusted"``: how far the classes' shares are counted in, from 0.
+        weighting: Weight of a class with n training photos: ``"frequency"`` is n^-balance,
+            ``"effective_number"`` is (1 - beta) / (1 - beta^n) (Cui et al. 2019,
+            https://arxiv.org/abs/1901.05555). The mean weight of the training photos is 1.
+        balance: Exponent of ``"frequency"`` in [0, 1]; 0 gives all classes the same weight.
+        beta: Parameter of ``"effective_number"``, in [0, 1).
+        gamma: Exponent of ``"focal"``, at least 0; larger values reduce the loss of easy photos more.
+        tau: Strength of the adjustment of ``"logit_adjusted"``, at least 0.
     """
 
     name: Literal["cross_entropy", "focal", "bce", "logit_adjusted"] = "cross_entropy"
@@ -105,14 +104,14 @@ class Loss(_Checked):
 
 @dataclass(frozen=True)
 class Mix(_Checked):
-    """Batches in which photos are blended with one another.
+    """MixUp and CutMix.
 
     Attributes:
         mixup: Alpha of MixUp; 0 is off (Zhang et al. 2018, https://arxiv.org/abs/1710.09412).
-        cutmix: Alpha of CutMix; 0 is off (Yun et al. 2019, https://arxiv.org/abs/1905.04899). Where
-            both are on, each batch draws one of them.
+        cutmix: Alpha of CutMix; 0 is off (Yun et al. 2019, https://arxiv.org/abs/1905.04899). If both are
+            on, one of them is chosen at random for each batch.
         probability: Share of batches that are mixed, in [0, 1].
-        until: Share of the run after which none is, in [0, 1].
+        until: Share of the run after which no batch is mixed, in [0, 1].
     """
 
     mixup: Annotated[float, Meta(ge=0, le=100)] = 0.0
@@ -123,16 +122,15 @@ class Mix(_Checked):
 
 @dataclass(frozen=True)
 class Average(_Checked):
-    """Which average of the weights is validated and kept.
+    """Average of the weights, which is validated and saved.
 
     Attributes:
         name: ``"ema"``, an exponential moving average; ``"swa"``, the plain mean since ``start``
             (Izmailov et al. 2018, https://arxiv.org/abs/1803.05407); ``"none"``.
-        span: Time constant of the moving average as a share of the run's steps, in (0, 1]. As a share,
-            it is never mostly the weights it began with, however few the photos.
+        span: Time constant of the moving average, as a share of the run's steps, in (0, 1].
         start: Share of the run after which ``"swa"`` begins, in [0, 1).
-        anchor: Share of the weights the run began with in what is validated and kept, in [0, 1): for
-            fine-tuning (WiSE-FT, Wortsman et al. 2022, https://arxiv.org/abs/2109.01903).
+        anchor: Share of the initial weights in the validated and saved weights, in [0, 1), for fine-tuning
+            (WiSE-FT, Wortsman et al. 2022, https://arxiv.org/abs/2109.01903).
     """
 
     name: Literal["ema", "swa", "none"] = "ema"
@@ -143,17 +141,15 @@ class Average(_Checked):
 
 @dataclass(frozen=True)
 class Distill(_Checked):
-    """Learning from what other models say of the same images (Hinton et al. 2015).
-
-    https://arxiv.org/abs/1503.02531
+    """Distillation from other models (Hinton et al. 2015, https://arxiv.org/abs/1503.02531).
 
     Attributes:
-        teachers: Weights folders, ensembles' too, or repositories on the Hub; the mean of their
-            probabilities is what is learned. None is off.
-        weight: Share of the teachers in the loss, in [0, 1].
-        temperature: What both sides' logits are divided by, greater than 0.
-        features: What the likeness of the features that both sides' classifiers see weighs beside that of
-            their probabilities, from 0; 0 compares probabilities alone.
+        teachers: Weights folders (of ensembles as well) or Hub repositories. The student learns the mean of
+            their probabilities. Without teachers, distillation is off.
+        weight: Share of the distillation loss in the loss, in [0, 1].
+        temperature: Divides the logits of teachers and student; greater than 0.
+        features: Weight of the loss of the pooled features relative to that of the probabilities, at least
+            0; 0 compares probabilities only.
     """
 
     teachers: tuple[str, ...] = ()
@@ -164,14 +160,14 @@ class Distill(_Checked):
 
 @dataclass(frozen=True)
 class Checkpoint(_Checked):
-    """What is written while a run goes on. A resumed run may change it.
+    """What to save during a run. A resumed run may change it.
 
     Attributes:
-        every_steps: Save the whole state after so many steps; 0 does not.
-        every_minutes: Save the whole state after so many minutes; 0 does not. The end of an epoch always
-            does.
-        epochs: Epochs whose weights are kept as weights folders.
-        top: How many of the best epochs are kept so.
+        every_steps: Save a checkpoint each time after this number of steps; 0 is off.
+        every_minutes: Save a checkpoint each time after this number of minutes; 0 is off. Checkpoints are
+            always saved at the end of an epoch.
+        epochs: Epochs to keep as weights folders.
+        top: Number of best epochs to keep as weights folders.
     """
 
     every_steps: _Count = 0
@@ -182,40 +178,40 @@ class Checkpoint(_Checked):
 
 @dataclass(frozen=True)
 class Recipe(_Checked):
-    """A training run, whole: data order, augmentation, loss, optimiser, schedule, averaging.
+    """All settings of a training run.
 
     Attributes:
-        description: What the recipe is for, in a line.
+        description: Purpose of the recipe, in one line.
         epochs: Passes over the training photos.
-        batch_size: Photos a step, over all devices and parts of the step together.
-        grad_accum_steps: Parts that a step's photos are computed in, one after the other, when they do not
-            fit into memory at once; 0 lets `Classifier` choose as few as do. What is learned stays the
-            same, apart from what belongs to a part: batch norms' statistics, and which photos are mixed.
-        resolution: Side of the training images as a share of the model's own, in whole strides of 32
-            pixels. Below 1 is faster, and often better: a random crop shows things larger than the
-            evaluation does (Touvron et al. 2019, https://arxiv.org/abs/1906.06423).
-        resolution_start: The same at the first epoch; sides grow from there. 0 does not grow.
+        batch_size: Photos per step, over all devices and parts of the step.
+        grad_accum_steps: Number of parts in which a step is computed, to save memory; 0 lets `Classifier`
+            choose as few as fit into memory. The result is the same except for what is computed per part:
+            batch norm statistics and mixed photos.
+        resolution: Side of the training images as a share of the model's own size, in multiples of 32
+            pixels. Values below 1 are faster and often better, because random crops show objects larger
+            than in evaluation (Touvron et al. 2019, https://arxiv.org/abs/1906.06423).
+        resolution_start: The same for the first epoch, from which sides grow linearly; 0 is off.
         drop_rate: Dropout before the classifier, in [0, 1).
-        drop_path_rate: Stochastic depth at the deepest block, in [0, 1), for networks that have it.
-        sampler: How often a class is seen in an epoch: ``"all"`` shows each photo once, ``"balanced"``
-            each class as often as another, ``"sqrt"`` by the square root of its number of photos.
-        optimizer: How weights are updated.
-        schedule: How the learning rate moves.
-        loss: What is minimised.
-        augment: What happens to a training photo.
-        mix: What happens to a batch of them.
-        average: Which average of the weights is validated and kept.
-        distill: Whom to learn from beside the labels.
-        checkpoint: What is written on the way.
-        precision: ``"bf16"``, ``"fp32"``, or ``"auto"``: bf16 where the machine computes in it.
-        compile: Train blocks that have group norms by kernels that torch.compile writes (see
-            `activitynet.blocks.cpu_kernels`): much faster on a CPU, after half a minute for the compiler in
-            the first step, a few seconds of it the next time.
-        grad_checkpointing: Compute activations again on the way back instead of keeping them: about a
-            third slower, and much less memory.
-        freeze: Share of the trunk's layer groups, counted from the input, that stays as it is; in [0, 1].
-        freeze_blocks: Patterns of parameter names that stay as they are too (``"blocks.0.*"``).
-        freeze_norm: Batch norms keep the statistics they came with.
+        drop_path_rate: Stochastic depth of the deepest block, in [0, 1), for networks that support it.
+        sampler: How to sample classes: ``"all"`` shows each photo once per epoch, ``"balanced"`` each class
+            equally often, ``"sqrt"`` in proportion to the square root of its number of photos.
+        optimizer: The optimiser.
+        schedule: The learning-rate schedule.
+        loss: The loss function.
+        augment: Augmentation of photos.
+        mix: MixUp and CutMix of batches.
+        average: Average of the weights, which is validated and saved.
+        distill: Distillation from teachers.
+        checkpoint: What to save during the run.
+        precision: ``"bf16"``, ``"fp32"``, or ``"auto"``: bf16 if the device supports it natively.
+        compile: Train blocks with group norms with kernels from torch.compile (see
+            `activitynet.blocks.cpu_kernels`). This is much faster on a CPU. Compilation takes half a minute
+            in the first step, and a few seconds in later runs.
+        grad_checkpointing: Recompute activations in the backward pass instead of storing them: about a
+            third slower, with much less memory.
+        freeze: Share of the trunk's layer groups to freeze, from the input on, in [0, 1].
+        freeze_blocks: Patterns of names of other parameters to freeze (``"blocks.0.*"``).
+        freeze_norm: Freeze the statistics of batch norms.
         fit_head: Start from a classifier fitted on the frozen trunk's features.
         patience: Stop after this many epochs without a better score; 0 never stops early.
     """
@@ -247,7 +243,7 @@ class Recipe(_Checked):
     patience: _Count = 0
 
     def training_size(self, size: tuple[int, int], epoch: int) -> tuple[int, int]:
-        """Return an epoch's (height, width) of training images for a model that looks at ``size`` pixels."""
+        """Return the (height, width) of an epoch's training images, for a model with images of ``size``."""
         share = self.resolution
         if self.resolution_start:
             done = (epoch - 1) / max(1, self.epochs - 1)
@@ -257,12 +253,12 @@ class Recipe(_Checked):
         return scaled_size(size, share)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the recipe as plain JSON values."""
+        """Return the recipe as JSON values."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
-        """Make a recipe from plain JSON values; fields left out keep their defaults.
+        """Create a recipe from JSON values; missing fields have their defaults.
 
         Raises:
             TrainingError: A field is unknown, or its value has the wrong type or range.
@@ -270,19 +266,19 @@ class Recipe(_Checked):
         return read_record(values, cls, what="the recipe", error=TrainingError)
 
     def override(self, changes: Mapping[str, Any] | None = None, /, **more: Any) -> Recipe:
-        """Return a copy with fields changed, dotted names reaching inside.
+        """Return a copy with changed fields.
 
         Args:
-            changes: Dotted names (``{"optimizer.lr": 3e-4}``) to values.
-            **more: The same as keywords, each dot written as two underscores (``optimizer__lr=3e-4``).
+            changes: New values by dotted names (``{"optimizer.lr": 3e-4}``).
+            **more: The same as keywords, with two underscores for a dot (``optimizer__lr=3e-4``).
 
         Raises:
             TrainingError: A field is unknown, or its value has the wrong type or range.
         """
         values = self.to_dict()
         known = [name for name, _ in flat(values)]
-        asked = {**(changes or {}), **{name.replace("__", "."): value for name, value in more.items()}}
-        for name, value in asked.items():
+        changed = {**(changes or {}), **{name.replace("__", "."): value for name, value in more.items()}}
+        for name, value in changed.items():
             if name not in known:
                 if any(other.startswith(name + ".") for other in known):
                     raise TrainingError(f"recipe field {name!r} is a table; name a field of it.")
@@ -296,7 +292,7 @@ class Recipe(_Checked):
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every value below nested tables with its dotted name."""
+    """Yield all values of nested tables with their dotted names."""
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from flat(value, f"{prefix}{name}.")
@@ -313,7 +309,7 @@ _FILES = TomlFiles("recipe", importlib.resources.files("activitynet.training") /
 
 
 def list_recipes() -> list[str]:
-    """Return the names of the recipes that come with the library, sorted."""
+    """Return the sorted names of the built-in recipes."""
     return _FILES.names()
 
 
@@ -321,11 +317,11 @@ def load_recipe(recipe: str | os.PathLike[str]) -> Recipe:
     """Read a recipe.
 
     Args:
-        recipe: A name of `list_recipes`, or the path of a TOML file. A string is a path when it ends in
-            ``.toml`` or contains a separator. Fields that a file leaves out keep `Recipe`'s defaults.
+        recipe: A name of `list_recipes`, or the path of a TOML file. A string is a path if it ends in
+            ``.toml`` or contains a separator. Missing fields have the defaults of `Recipe`.
 
     Raises:
-        TrainingError: There is no such recipe, its file cannot be read or is no TOML, a field is unknown,
+        TrainingError: The recipe does not exist, its file cannot be read or is not TOML, a field is unknown,
             or a value has the wrong type or range.
     """
     what = f"recipe {os.fspath(recipe)!r}"
@@ -333,17 +329,17 @@ def load_recipe(recipe: str | os.PathLike[str]) -> Recipe:
 
 
 def parse_setting(setting: str) -> tuple[str, Any]:
-    """Read one change to a recipe as it is written on a command line.
+    """Parse a change to a recipe from the command line.
 
     Args:
-        setting: ``FIELD=VALUE``, such as ``optimizer.lr=3e-4``. The value is a TOML value (``true``,
-            ``0.5``, ``[18, 40]``, ``"a b"``), or else the text as it stands (``optimizer.name=sgd``).
+        setting: ``FIELD=VALUE``, such as ``optimizer.lr=3e-4``. The value is TOML (``true``, ``0.5``,
+            ``[18, 40]``, ``"a b"``), or otherwise plain text (``optimizer.name=sgd``).
 
     Returns:
         The dotted field and its value, for `Recipe.override`.
 
     Raises:
-        TrainingError: There is no field or no ``=``.
+        TrainingError: The field or the ``=`` is missing.
 
     Example:
         >>> parse_setting("checkpoint.epochs=[18, 40]")
@@ -353,7 +349,7 @@ def parse_setting(setting: str) -> tuple[str, Any]:
     """
     name, equals, text = (part.strip() for part in setting.partition("="))
     if not (name and equals):
-        raise TrainingError(f"{setting!r} changes no field; write FIELD=VALUE, such as optimizer.lr=3e-4.")
+        raise TrainingError(f"invalid setting {setting!r}; write FIELD=VALUE, such as optimizer.lr=3e-4.")
     try:
         parsed = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
@@ -362,13 +358,13 @@ def parse_setting(setting: str) -> tuple[str, Any]:
 
 
 def format_recipe(recipe: Recipe) -> str:
-    """Write a recipe as TOML, every field of it; `load_recipe` reads it back."""
+    """Return a recipe as TOML with all fields; `load_recipe` reads it."""
     return "\n".join(_toml_lines(recipe.to_dict())) + "\n"
 
 
 def _toml_lines(values: Mapping[str, Any], table: str = "") -> list[str]:
     lines: list[str] = []
-    tables: list[str] = []  # a table lasts until the next one, so that what is not in one comes first
+    tables: list[str] = []  # TOML tables must follow plain values
     for name, value in values.items():
         if isinstance(value, Mapping):
             tables += ["", f"[{table}{name}]", *_toml_lines(value, f"{table}{name}.")]

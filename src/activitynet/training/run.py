@@ -1,4 +1,4 @@
-"""Folders that remember what was begun in them and resume only with the same, and that of a training run."""
+"""Folders of runs that can be resumed."""
 
 from __future__ import annotations
 
@@ -16,23 +16,22 @@ from activitynet.serialization import atomic, records
 
 
 class ResumableFolder:
-    """A folder that remembers what was begun in it, and resumes only with the same.
+    """Folder of a run that can only be resumed with the same configuration and photos.
 
-    ``config.json`` says what was begun, ``photos.txt`` with which photos. Files are written whole or not at
-    all.
+    ``config.json`` stores the configuration, ``photos.txt`` lists the photos. Files are written atomically.
 
     Args:
-        path: The folder; made by `open`.
+        path: The folder; `open` creates it.
     """
 
     kind = "folder"
-    """What error messages call it."""
+    """Name of the kind of folder in error messages."""
 
     required = ""
-    """A field that its configuration must have."""
+    """Field that the configuration must have."""
 
     may_change: tuple[str, ...] = ()
-    """Dotted names of fields that may change between one start and the next."""
+    """Dotted names of fields that may change when a run is resumed."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
@@ -40,12 +39,12 @@ class ResumableFolder:
         self.photos = self.path / "photos.txt"
 
     def open(self, config: Mapping[str, Any], photos: Sequence[str] = (), *, resume: bool) -> None:
-        """Begin in an empty folder, or resume with the same configuration and photos.
+        """Start in an empty folder, or resume with the same configuration and photos.
 
         Args:
-            config: What to begin, as JSON values.
+            config: The configuration, as JSON values.
             photos: The photos, as `activitynet.data.scan` lists them.
-            resume: Resume what is there; begin when there is nothing.
+            resume: Resume the run in the folder, or start one if there is none.
 
         Raises:
             TrainingError: The folder is in use and ``resume`` is off, or its configuration or photos differ.
@@ -57,22 +56,22 @@ class ResumableFolder:
             atomic.write_text(self.photos, "".join(f"{line}\n" for line in photos))
         elif not resume:
             raise TrainingError(
-                f"{str(self.path)!r} already holds a {self.kind}. Resume it, or name another folder."
+                f"{str(self.path)!r} already holds a {self.kind}. Resume it, or choose another folder."
             )
         else:
             self._check_same(begun, wanted, photos)
-        if begun != wanted:  # last: the folder is begun once this file is there
+        if begun != wanted:  # written last, because this file marks the folder as in use
             atomic.write_json(self.config, wanted)
 
     def begun(self) -> dict[str, Any] | None:
-        """Return the configuration that was begun here, or `None` when there is none.
+        """Return the configuration of the run in this folder; `None` if there is none.
 
         Raises:
-            TrainingError: It cannot be read, or is of something else.
+            TrainingError: The configuration cannot be read, or is of another kind.
             StorageError: The folder is a file.
         """
         if self.path.exists() and not self.path.is_dir():
-            raise StorageError(f"{str(self.path)!r} is a file; name a folder for the {self.kind}.")
+            raise StorageError(f"{str(self.path)!r} is a file; choose a folder for the {self.kind}.")
         if not self.config.exists():
             return None
         try:
@@ -81,13 +80,13 @@ class ResumableFolder:
             raise self.unreadable(self.config, error) from error
         if not isinstance(config, dict) or self.required not in config:
             raise TrainingError(
-                f"{str(self.path)!r} does not hold a {self.kind}, but something else; name another folder."
+                f"{str(self.path)!r} holds something other than a {self.kind}; choose another folder."
             )
         return config
 
     def unreadable(self, path: Path, fault: object) -> TrainingError:
         """Return the error for a file that cannot be read."""
-        return TrainingError(f"cannot read {str(path)!r} ({clipped(fault)}); name another folder.")
+        return TrainingError(f"cannot read {str(path)!r} ({clipped(fault)}); choose another folder.")
 
     def _check_same(self, begun: dict[str, Any], wanted: dict[str, Any], photos: Sequence[str]) -> None:
         try:
@@ -96,10 +95,10 @@ class ResumableFolder:
             raise self.unreadable(self.photos, error) from error
         change = _first_difference(_without(begun, self.may_change), _without(wanted, self.may_change))
         if change is None and (change := difference(listed, list(photos))) is not None:
-            change = f"the photos are not the same: {change}"
+            change = f"the photos changed: {change}"
         if change is not None:
             raise TrainingError(
-                f"cannot resume {str(self.path)!r}: {change}. Resume with the original values, or name "
+                f"cannot resume {str(self.path)!r}: {change}. Resume with the original values, or choose "
                 "another folder."
             )
 
@@ -107,12 +106,12 @@ class ResumableFolder:
 class RunFolder(ResumableFolder):
     """The folder of a training run.
 
-    ``skipped.jsonl`` names the photos that were left out, if any; ``metrics.jsonl`` and ``timings.jsonl``
-    have a line per epoch; ``checkpoints/``, ``plots/`` and ``model/`` are the results. What is saved on the
-    way (the recipe's ``checkpoint``) may change when a run is resumed.
+    ``skipped.jsonl`` lists the skipped photos, if any. ``metrics.jsonl`` and ``timings.jsonl`` have one line
+    per epoch. ``checkpoints/``, ``plots/`` and ``model/`` hold the results. Only the recipe's ``checkpoint``
+    may change when a run is resumed.
 
     Args:
-        path: The folder; made by `open`.
+        path: The folder; `open` creates it.
     """
 
     kind = "run"
@@ -137,13 +136,13 @@ class RunFolder(ResumableFolder):
         skipped: Sequence[Mapping[str, str]] = (),
         resume: bool,
     ) -> None:
-        """Begin or resume a run; remove temporary files of a process that was killed while it wrote.
+        """Start or resume a run; remove temporary files that a killed process left.
 
         Args:
             config: Recipe, model and classes, as JSON values.
             photos: The photos, as `activitynet.data.scan` lists them.
-            skipped: The photos that were left out, an entry each, as JSON values.
-            resume: Resume the run that is there; begin one when there is none.
+            skipped: One entry per skipped photo, as JSON values.
+            resume: Resume the run in the folder, or start one if there is none.
 
         Raises:
             TrainingError: The folder is in use and ``resume`` is off, or its configuration or photos differ.
@@ -161,7 +160,7 @@ class RunFolder(ResumableFolder):
     def write_metrics(
         self, history: Sequence[Mapping[str, Any]], timings: Sequence[Mapping[str, Any]] = ()
     ) -> None:
-        """Write the scores and the times, one JSON line per epoch."""
+        """Write scores and timings, one JSON line per epoch."""
         for path, rows in ((self.metrics, history), (self.timings, timings)):
             atomic.write_text(path, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
 
@@ -178,7 +177,7 @@ class RunFolder(ResumableFolder):
         return self.path / "checkpoints" / f"epoch-{epoch:04d}"
 
     def remove_snapshots(self, *, but: Container[int]) -> None:
-        """Remove the weights of all epochs but these."""
+        """Remove the weights of all epochs except these."""
         for folder in (self.path / "checkpoints").glob("epoch-*"):
             number = re.fullmatch(r"epoch-(\d+)", folder.name)
             if number is not None and int(number[1]) not in but:
@@ -199,7 +198,7 @@ def _without(config: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
 
 
 def _first_difference(before: Any, now: Any, name: str = "") -> str | None:
-    """Say where two JSON values first differ, or return `None`."""
+    """Describe the first difference of two JSON values; return `None` if they are equal."""
     if isinstance(before, dict) and isinstance(now, dict):
         for key in sorted(before.keys() | now.keys()):
             inner = _first_difference(before.get(key), now.get(key), f"{name}.{key}" if name else key)

@@ -1,4 +1,4 @@
-"""Which photos a step learns from, as a function of seed and epoch."""
+"""Selection of the photos of each step, as a function of seed and epoch."""
 
 from __future__ import annotations
 
@@ -25,42 +25,41 @@ from activitynet.training.recipe import Recipe
 def epoch_order(
     labels: Sequence[int], sampler: Literal["all", "balanced", "sqrt"], seed: int, epoch: int
 ) -> list[int]:
-    """Return which photos an epoch shows, in order.
+    """Return the order of the photos in an epoch.
 
-    A sampler that takes classes unevenly goes round each class's photos and goes on in the next epoch
-    where it stopped. So how often two photos of a class have been shown never differs by more than one,
-    within an epoch and over many.
+    ``"balanced"`` and ``"sqrt"`` cycle through the photos of each class and continue in the next epoch where
+    they stopped. So the numbers of times that two photos of a class are shown never differ by more than one.
 
     Args:
         labels: Class index of every training photo, at least one.
-        sampler: ``"all"`` shows each photo once, ``"balanced"`` each class as often as another,
-            ``"sqrt"`` in proportion to the square root of its number of photos.
-        seed: Where the order comes from.
+        sampler: ``"all"`` shows each photo once, ``"balanced"`` each class equally often, ``"sqrt"`` in
+            proportion to the square root of its number of photos.
+        seed: Random seed.
         epoch: Number of the epoch, from 0.
 
     Returns:
-        As many indices into ``labels`` as it has entries.
+        Indices into ``labels``, as many as there are labels.
     """
     shuffled = _permutation(len(labels), derived_seed(seed, "order", epoch))
     if sampler == "all":
         return shuffled.tolist()
     classes = torch.tensor(labels)
-    mixed = _permutation(len(labels), derived_seed(seed, "classes"))
-    by_class = mixed[classes[mixed].argsort(stable=True)]
+    permuted = _permutation(len(labels), derived_seed(seed, "classes"))
+    by_class = permuted[classes[permuted].argsort(stable=True)]
     counts = classes.bincount().tolist()
     shares = [math.sqrt(count) if sampler == "sqrt" else float(count > 0) for count in counts]
-    taken = [
+    selected = [
         photos[(epoch * draws + torch.arange(draws)) % len(photos)]
         for photos, draws in zip(by_class.split(counts), _draws(shares, counts), strict=True)
         if draws
     ]
-    return torch.cat(taken)[shuffled].tolist()
+    return torch.cat(selected)[shuffled].tolist()
 
 
 def _draws(shares: Sequence[float], counts: Sequence[int]) -> list[int]:
-    """Split as many draws as there are photos by the classes' shares, by largest remainders.
+    """Return the number of draws per class in proportion to the shares, by the largest remainder method.
 
-    Of equal remainders, those of the classes with more photos come first.
+    Classes with more photos come first among equal remainders.
     """
     total, whole = sum(counts), math.fsum(shares)
     exact = [total * share / whole for share in shares]
@@ -80,22 +79,22 @@ Part = tuple[PhotoBatch, NDArray[np.int64], NDArray[np.int64]]
 
 
 class EpochBatches(Sampler[list[int]]):
-    """Deals an epoch's photos out: to steps, then to the parts of a step, then to processes.
+    """Batch sampler that divides an epoch's photos into steps, parts of a step, and processes.
 
-    The photos of a step are the same however many processes and parts share them. The few that do not fill
-    a last step are left out, other ones each epoch.
+    The photos of a step do not depend on the number of processes and parts. The last, incomplete step of an
+    epoch is dropped; the order and therefore the dropped photos differ between epochs.
 
     Args:
         labels: Class index of every photo.
         recipe: Gives the batch size, the parts and the sampler.
-        seed: With the epoch, fixes the order.
+        seed: Random seed.
 
     Attributes:
-        batch_size: Photos a step: the recipe's, or all there are where they are fewer.
-        steps: Steps an epoch.
+        batch_size: Photos per step: the recipe's batch size, or less if there are fewer photos.
+        steps: Steps per epoch.
 
     Raises:
-        TrainingError: The batch cannot be dealt out evenly, or there are too few photos.
+        TrainingError: The batch cannot be divided evenly, or there are too few photos.
     """
 
     def __init__(self, labels: Sequence[int], recipe: Recipe, *, seed: int) -> None:
@@ -108,8 +107,8 @@ class EpochBatches(Sampler[list[int]]):
         shares = self._parts * self._ranks
         if recipe.batch_size % shares:
             raise TrainingError(
-                f"a batch of {recipe.batch_size} cannot be dealt out evenly to {self._ranks} devices in "
-                f"{self._parts} parts each; choose a batch size that {shares} divides."
+                f"cannot divide a batch of {recipe.batch_size} evenly into {self._parts} parts on each of "
+                f"{self._ranks} devices; choose a batch size that is a multiple of {shares}."
             )
         self._share = min(recipe.batch_size, len(labels)) // shares
         if self._share == 0:
@@ -121,7 +120,7 @@ class EpochBatches(Sampler[list[int]]):
         self._epoch, self._done = 1, 0
 
     def begin(self, epoch: int, done: int) -> None:
-        """Set the epoch that the next iteration goes through, and how many steps of it are done."""
+        """Set the epoch of the next iteration, and the number of its steps that are done."""
         self._epoch, self._done = epoch, done
 
     def __len__(self) -> int:
@@ -138,7 +137,7 @@ class EpochBatches(Sampler[list[int]]):
 def training_loader(
     dataset: AugmentedPhotos, batches: EpochBatches, *, workers: int, device: torch.device
 ) -> PhotoLoader:
-    """Return the loader of a run; its workers live as long as it does."""
+    """Return the loader of a run; its workers persist between epochs."""
     return PhotoLoader(
         dataset,
         batch_sampler=batches,
@@ -151,16 +150,16 @@ def training_loader(
 
 
 def _ignore_interrupts(_: int) -> None:
-    """Leave Ctrl-C, which reaches every process of the terminal, to the main one."""
+    """Ignore Ctrl-C, which the terminal sends to every process; the main process handles it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def read_steps(parts: Iterable[Part], count: int) -> Iterator[list[Part]]:
-    """Yield the parts of one step after the other, so many each.
+    """Yield the parts of each step, ``count`` per step.
 
     Raises:
         ImageError: A photo can no longer be read.
-        DataError: A process that loads photos has died.
+        DataError: A loading process died.
     """
     batches = iter(parts)
     while step := list(itertools.islice(batches, count)):

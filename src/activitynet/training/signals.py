@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: a run finishes its step, saves, and ends; it is not torn from one."""
+"""Handling of Ctrl-C and SIGTERM: a run finishes its step, saves and ends."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from activitynet.runtime import distributed
 
 
 class Interrupted(KeyboardInterrupt):
-    """A run was asked to stop, and did.
+    """A signal stopped a run.
 
     Attributes:
         signum: The signal: ``signal.SIGINT`` or ``signal.SIGTERM``.
@@ -29,13 +29,13 @@ class Interrupted(KeyboardInterrupt):
 
 
 class StopSignals:
-    """While it is entered, SIGINT and SIGTERM are noted, for the loop to act on when it is safe.
+    """Context manager that records SIGINT and SIGTERM, so that the loop can stop at a safe point.
 
-    A second one of them ends the process as it would without this. Where handlers cannot be set (outside the
-    main thread) nothing changes.
+    A second signal stops the run at once. Outside the main thread, where handlers cannot be set, this does
+    nothing.
 
     Attributes:
-        received: The signal that came, or `None`.
+        received: The signal that was received, or `None`.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class StopSignals:
     def __enter__(self) -> StopSignals:
         if threading.current_thread() is threading.main_thread():
             for signum in (signal.SIGINT, signal.SIGTERM):
-                self._before[signum] = signal.signal(signum, self._note)
+                self._before[signum] = signal.signal(signum, self._handle)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -54,8 +54,8 @@ class StopSignals:
             signal.signal(signum, handler)
         self._before.clear()
 
-    def _note(self, signum: int, _: FrameType | None) -> None:
-        if os.getpid() != self._pid:  # a process that loads photos has inherited this handler
+    def _handle(self, signum: int, _: FrameType | None) -> None:
+        if os.getpid() != self._pid:  # a forked loading process inherits this handler
             if signum == signal.SIGTERM:
                 signal.signal(signum, signal.SIG_DFL)
                 os.kill(os.getpid(), signum)
@@ -65,13 +65,13 @@ class StopSignals:
             raise Interrupted("stopped at once, without saving.", signum)
         self.received = signum
         outer = getattr(self._before.get(signum), "__self__", None)
-        if isinstance(outer, StopSignals):  # what comes after this run is not begun
+        if isinstance(outer, StopSignals):  # stop what surrounds this run as well
             outer.received = signum
 
     def raise_if_received(self, device: torch.device | None = None) -> None:
-        """Raise `Interrupted` if a signal came; with a device, to any process of the run."""
+        """Raise `Interrupted` after a signal; with a device, after a signal to any process of the run."""
         signum = self.received
-        if device is not None:  # one that comes while they agree is for the next time
+        if device is not None:  # a signal during the reduction is handled next time
             signum = distributed.all_reduce_max(signum or 0, device) or None
         if signum is not None:
             self.received = signum
@@ -79,10 +79,10 @@ class StopSignals:
 
     @contextlib.contextmanager
     def between_batches_of(self, model: nn.Module) -> Iterator[None]:
-        """Within this, a signal raises before the model's next forward pass.
+        """Raise `Interrupted` before the model's next forward pass after a signal.
 
-        Not from the handler itself: a raise in the midst of starting or ending worker processes leaves
-        them in disorder. Among several processes none may leave the others waiting, so there it waits too.
+        The handler itself must not raise: an exception while worker processes start or end leaves them in an
+        invalid state. In a distributed run this does nothing, because the other processes would wait forever.
         """
         if distributed.world_size() > 1:
             yield

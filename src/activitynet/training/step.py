@@ -1,4 +1,4 @@
-"""Prepare model and optimizer, and take one optimizer step."""
+"""Preparation of model and optimiser, and the optimiser step."""
 
 from __future__ import annotations
 
@@ -33,27 +33,27 @@ if TYPE_CHECKING:
 
 Mixer = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 DistillLoss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
-"""From images, the student's logits and, where they count, its pooled features to one loss a photo."""
+"""Returns one loss per photo from images, logits and, if they are compared, pooled features."""
 
 
 def step_seed(seed: int, step: int) -> int:
-    """Return the seed of a step's draws: dropout, mixing. Each process has its own."""
+    """Return the seed of a step's random numbers (dropout, mixing); it differs between processes."""
     rank = distributed.rank()
     return derived_seed(seed, "step", step, *((rank,) if rank else ()))
 
 
 class Stepper:
-    """Takes one step after the other.
+    """Computes and applies optimiser steps.
 
     Args:
-        accelerator: Knows the devices.
-        model: The network, as `accelerator` prepared it.
-        optimizer: The same of what updates it.
-        loss_function: From logits and targets to one loss a photo.
+        accelerator: The accelerator of the run.
+        model: The network, prepared by the accelerator.
+        optimizer: The optimiser, prepared by the accelerator.
+        loss_function: Returns one loss per photo from logits and targets.
         recipe: Gives clipping and distillation.
-        color_jitter: Makes the network's input of a batch of photos.
-        bf16: Multiply in bfloat16.
-        mixer: Blends a batch's photos.
+        color_jitter: Converts a batch of photos to the network's input.
+        bf16: Whether to use autocast to bfloat16.
+        mixer: Mixes the photos of a batch.
         distill_loss: The distillation loss.
     """
 
@@ -80,14 +80,14 @@ class Stepper:
         self._compares_features = distill_loss is not None and recipe.distill.features > 0
 
     def __call__(self, parts: Sequence[Part], *, mix: bool = True) -> float:
-        """Learn from the parts of one batch, as from the whole of it.
+        """Take one step on a batch, with gradients accumulated over its parts.
 
         Args:
-            parts: Photos, labels and indices of each part; all of one size.
-            mix: Whether photos may be blended.
+            parts: Photos, labels and indices of each part; all parts have the same size.
+            mix: Whether photos may be mixed.
 
         Returns:
-            The mean loss over the batch, of all processes.
+            The mean loss over the batch and all processes.
 
         Raises:
             NotFiniteError: The loss or the gradient is not finite.
@@ -96,14 +96,14 @@ class Stepper:
         total = torch.zeros((), device=self._accelerator.device)
         for index, (photos, labels, _) in enumerate(parts):
             is_last = index == len(parts) - 1
-            # Gradients travel between processes once a step, with the last part.
+            # Processes exchange gradients once per step, with the last part.
             with contextlib.nullcontext() if is_last else self._accelerator.no_sync(self._model):
                 loss = self._loss(photos, labels, mix) / len(parts)
                 self._accelerator.backward(loss)
             total += loss.detach()
         norm = self._accelerator.clip_grad_norm_(self._model.parameters(), self._clip_norm)
         mean = distributed.all_reduce_mean(total).item()
-        for name, value in (("loss", mean), ("gradient's norm", float(norm))):
+        for name, value in (("loss", mean), ("gradient norm", float(norm))):
             if not math.isfinite(value):
                 raise NotFiniteError(f"the {name} became {value}")
         self._optimizer.step()
@@ -117,32 +117,34 @@ class Stepper:
             images, targets = self._mixer(images, targets)
         with torch.autocast(device.type, torch.bfloat16, enabled=self._bf16):
             logits, features = self._forward(images)
-            taught = self._distill_loss(images, logits, features) if self._distill_loss is not None else None
+            distilled = (
+                self._distill_loss(images, logits, features) if self._distill_loss is not None else None
+            )
         losses = self._loss_function(logits, targets)
-        if taught is not None:
-            losses = torch.lerp(losses, taught, self._distill_weight)
+        if distilled is not None:
+            losses = torch.lerp(losses, distilled, self._distill_weight)
         return losses.mean()
 
     def _forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         if not self._compares_features:
             return self._model(images).float(), None
-        with pooled_features(self._plain) as seen:
+        with pooled_features(self._plain) as features:
             logits = self._model(images).float()
-        return logits, seen[0]
+        return logits, features[0]
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A model ready to learn.
+    """Objects for the training of a model.
 
     Attributes:
-        device: Where it learns.
-        model: The network as accelerate made it ready: of several processes, one of many.
+        device: Device of the training.
+        model: The network as prepared by accelerate, wrapped in a distributed run.
         plain: The network itself.
-        optimizer: What updates it.
-        batches: Which photos each step learns from.
-        loader: Loads them.
-        take_step: Learns from the parts of one step.
+        optimizer: The optimiser.
+        batches: Batch sampler.
+        loader: Data loader.
+        take_step: Takes an optimiser step.
     """
 
     device: torch.device
@@ -163,20 +165,20 @@ def prepare(
     workers: int,
     distill_loss: DistillLoss | None,
 ) -> Prepared:
-    """Make a model ready to learn from photos as a recipe says.
+    """Prepare the training of a model.
 
     Args:
-        model: A zoo model, on the kind of device that it is to learn on. It changes in place.
+        model: A zoo model, on the kind of device to train on. It changes in place.
         dataset: Training photos.
-        recipe: What to do.
-        seed: Where all randomness comes from.
+        recipe: The recipe.
+        seed: Random seed.
         workers: Processes that load photos.
         distill_loss: The distillation loss.
 
     Raises:
-        TrainingError: The recipe does not suit the model, the photos or the devices.
+        TrainingError: The recipe does not fit the model, the photos or the devices.
     """
-    from accelerate import Accelerator  # noqa: PLC0415  predicting needs none
+    from accelerate import Accelerator  # noqa: PLC0415  slow to import, not needed for prediction
 
     accelerator = Accelerator(cpu=next(model.parameters()).device.type == "cpu")
     device = accelerator.device
@@ -204,25 +206,25 @@ def prepare(
 
 
 def computes_in_bf16(recipe: Recipe, device: torch.device) -> bool:
-    """Tell whether a run on this device multiplies in bfloat16."""
+    """Return whether a run on this device uses bfloat16."""
     if recipe.precision != "auto":
         return recipe.precision == "bf16"
     return has_bf16(device)
 
 
-def compile_blocks(model: nn.Module, wanted: bool) -> None:
-    """Let a model's blocks train by compiled kernels, or not.
+def compile_blocks(model: nn.Module, enable: bool) -> None:
+    """Turn compiled kernels for a model's blocks on or off.
 
     Raises:
-        TrainingError: The network has no block that can, or there is no compiler.
+        TrainingError: The network has no block with compiled kernels, or there is no compiler.
     """
-    if not set_fused(model, wanted) and wanted:
+    if not set_fused(model, enable) and enable:
         raise TrainingError(
-            f"{type(model).__name__} has no block with a group norm, which is what gets compiled; set the "
-            "recipe's compile to false."
+            f"{type(model).__name__} has no block with a group norm to compile; set the recipe's compile to "
+            "false."
         )
-    if wanted and next(model.parameters()).device.type == "cpu":
-        # Imported here, for they take half a second.
+    if enable and next(model.parameters()).device.type == "cpu":
+        # Imported here because it takes half a second.
         from torch._inductor.cpp_builder import get_cpp_compiler  # noqa: PLC0415
         from torch._inductor.exc import InvalidCxxCompiler  # noqa: PLC0415
 
@@ -230,6 +232,6 @@ def compile_blocks(model: nn.Module, wanted: bool) -> None:
             get_cpp_compiler()
         except InvalidCxxCompiler as error:
             raise TrainingError(
-                "the recipe's compile needs a C++ compiler, and none was found. Install one (g++ or clang), "
-                "or set compile to false."
+                "the recipe's compile needs a C++ compiler, but none was found. Install g++ or clang, or set "
+                "compile to false."
             ) from error

@@ -1,4 +1,4 @@
-"""Search a learning rate, and a batch that fits into memory."""
+"""Search for a learning rate, and for a batch size that fits into memory."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from activitynet.training.recipe import Recipe
 from activitynet.training.sampler import Part, read_steps
 from activitynet.training.step import DistillLoss, computes_in_bf16, prepare, step_seed
 
-_SMOOTHED_OVER = 0.1  # share of the steps that the loss is averaged over
-_DIVERGED = 4.0  # times the lowest smoothed loss
+_SMOOTHED_OVER = 0.1  # share of the steps over which the loss is averaged
+_DIVERGED = 4.0  # multiple of the lowest smoothed loss at which the search ends
 
 
 @dataclass(frozen=True)
 class LearningRates:
-    """What a search has found.
+    """Result of a learning-rate search.
 
     Attributes:
-        rates: The rates tried, rising by the same factor each step.
-        losses: The loss at each: an exponential mean over about a tenth of the steps, corrected for its bias.
+        rates: The rates tried, a geometric sequence.
+        losses: The loss at each rate: a bias-corrected exponential mean over about a tenth of the steps.
         suggestion: The rate at which the loss fell fastest.
     """
 
@@ -56,34 +56,34 @@ def find_learning_rate(
     highest: float = 1.0,
     distill_loss: DistillLoss | None = None,
 ) -> LearningRates:
-    """Try rates from low to high, a step each, on a copy of a model; the model itself is not touched.
+    """Try learning rates from low to high, one step each, on a copy of a model.
 
-    It ends early when the loss is no longer finite, or four times its lowest. Everything but the rate is as
-    at the start of the recipe's run.
+    The search ends early if the loss is not finite, or is four times its minimum. All other settings are
+    those at the start of a run with the recipe.
 
     Args:
-        model: A zoo model, on the kind of device that it is to be trained on.
+        model: A zoo model, on the kind of device to train on. It is not changed.
         dataset: Training photos.
-        recipe: What the run is to do; its rate and schedule do not matter.
-        seed: Where all randomness comes from.
+        recipe: The recipe; its learning rate and schedule are ignored.
+        seed: Random seed.
         workers: Processes that load photos. The result does not depend on it.
-        steps: Rates to try, at least 20.
+        steps: Number of rates, at least 20.
         lowest: The first rate, greater than 0.
-        highest: The last.
+        highest: The last rate.
         distill_loss: The distillation loss, for a recipe with teachers.
 
     Returns:
         The rates, the losses and the suggestion.
 
     Raises:
-        TrainingError: The rates make no range, or the loss falls at none of them.
+        TrainingError: The range of rates is invalid, or the loss does not fall.
     """
     if steps < 20 or not 0 < lowest < highest < math.inf:
         raise TrainingError(
-            f"cannot search {steps} learning rates from {lowest} to {highest}: "
-            "try at least 20, rising from above 0."
+            f"cannot search {steps} learning rates from {lowest} to {highest}; choose at least 20 rates, "
+            "from above 0 to a higher one."
         )
-    with torch.random.fork_rng():  # the caller's generators stay as they were
+    with torch.random.fork_rng():  # keep the caller's generators unchanged
         ready = prepare(
             copy.deepcopy(model), dataset, recipe, seed=seed, workers=workers, distill_loss=distill_loss
         )
@@ -117,33 +117,32 @@ def find_learning_rate(
 
 
 def _steepest(losses: Sequence[float], lag: int) -> int:
-    """Return where the stretch of twice the lag begins over which a loss falls most before it is lowest.
+    """Return the start of the window of 2 * lag steps with the largest fall before the minimum.
 
-    The first ``lag`` losses are means of too few to count.
+    The first ``lag`` losses are ignored, since they average too few steps.
 
     Raises:
-        TrainingError: It falls nowhere.
+        TrainingError: The loss does not fall.
     """
     bottom = min(range(lag, len(losses)), key=losses.__getitem__, default=0)
     falls = {start: losses[start] - losses[start + 2 * lag] for start in range(lag, bottom - 2 * lag + 1)}
     steepest = max(falls, key=falls.__getitem__, default=None)
     if steepest is None or falls[steepest] <= 0:
         raise TrainingError(
-            "the loss falls at none of the learning rates tried. "
-            "Begin the search lower, take larger batches, or check the labels."
+            "the loss does not fall at any of the learning rates. "
+            "Start at a lower rate, use larger batches, or check the labels."
         )
     return steepest
 
 
 SAFETY = {"cuda": 1.3, "cpu": 1.8}
-"""What the counted bytes are multiplied with, by kind of device.
+"""Safety factor on the counted bytes, by kind of device.
 
-The count itself is exact to a few per cent, but kernels take scratch space that torch does not tell of, and
-an allocator cannot use all of what it holds: a heap that is never given back (`keep_freed_memory`) was
-measured to grow to 1.7 times the count.
+The count is exact to a few per cent, but torch does not report the scratch space of kernels, and allocators
+waste memory: with `keep_freed_memory`, the heap grew to 1.7 times the count in a measurement.
 """
 
-_SMALL = (2, 4)  # images of the two passes that are measured
+_SMALL = (2, 4)  # batch sizes of the two measured passes
 
 
 def largest_micro_batch(
@@ -154,26 +153,27 @@ def largest_micro_batch(
     grad_checkpointing: bool = False,
     bf16: bool = False,
 ) -> int:
-    """Return how many images one forward and backward pass can take at once.
+    """Return the largest batch size whose forward and backward pass fits into memory.
 
-    Two small passes are run on a copy of the model, and every tensor that comes and goes is counted. Between
-    two allocations there is a part of the memory that grows with the images and one that does not, so the
-    two passes tell the peak for any number. To that come gradients, the optimiser's state (counted as Adam's)
-    and the weights' average. All of it is multiplied with the `SAFETY` of the device.
+    Two small passes run on a copy of the model, and the bytes of all live tensors are counted after each
+    allocation. Since these are linear in the batch size, two passes give the peak for any batch size.
+    Gradients, optimiser state (as for Adam) and averaged weights are added. The sum is multiplied by the
+    `SAFETY` of the device.
 
     Args:
         model: A zoo model; parameters that do not require gradients count as frozen.
         size: Height and width of the images.
-        limit: Bytes that training may take beside the model's own weights. `None` is what the model's device
-            has free now: on a CPU under Linux, within the limits of its control groups.
-        grad_checkpointing: Whether activations are computed again on the way back.
-        bf16: Whether it multiplies in bfloat16.
+        limit: Bytes for training, without the model's own weights. `None` takes the free memory of the
+            model's device; on a CPU under Linux, within the limits of its control groups.
+        grad_checkpointing: Whether to use gradient checkpointing.
+        bf16: Whether to use bfloat16.
 
     Returns:
-        The number of images; 0 where not even one fits.
+        The number of images; 0 if not even one fits.
 
     Raises:
-        TrainingError: The device does not tell its free memory, or the model cannot checkpoint gradients.
+        TrainingError: The device does not report its free memory, or the model does not support gradient
+            checkpointing.
     """
     device = next(model.parameters()).device
     if limit is None:
@@ -184,30 +184,29 @@ def largest_micro_batch(
         for images in _SMALL
     )
     each = (more - few) / (_SMALL[1] - _SMALL[0])
-    always = few - _SMALL[0] * each
-    if budget < always.max():
+    fixed = few - _SMALL[0] * each
+    if budget < fixed.max():
         return 0
     grows = each > 0
-    return int(((budget - always[grows]) / each[grows]).min())
+    return int(((budget - fixed[grows]) / each[grows]).min())
 
 
 def auto_grad_accum_steps(
     model: nn.Module, size: tuple[int, int], recipe: Recipe, *, limit: int | None = None
 ) -> int:
-    """Return in how few parts a recipe's batches have to be computed to fit into memory.
+    """Return the smallest ``grad_accum_steps`` with which a recipe's batches fit into memory.
 
     Args:
-        model: A zoo model on the device it is to be trained on.
-        size: Height and width of the images that the model looks at outside training.
-        recipe: What is to be done.
-        limit: Bytes for each process, as for `largest_micro_batch`.
+        model: A zoo model on the device to train on.
+        size: Height and width of the model's images outside training.
+        recipe: The recipe.
+        limit: Bytes for each process; see `largest_micro_batch`.
 
     Returns:
-        A number of parts that divides a process's share of the batch: a value for the recipe's
-        ``grad_accum_steps``.
+        The number of parts per step; it divides each process's share of the batch.
 
     Raises:
-        TrainingError: Not even one image fits, or the device does not tell its free memory.
+        TrainingError: Not even one image fits, or the device does not report its free memory.
     """
     model = copy.deepcopy(model)
     freeze(model, recipe.freeze, recipe.freeze_blocks)
@@ -218,7 +217,7 @@ def auto_grad_accum_steps(
     )
     if most == 0:
         raise TrainingError(
-            f"not even one image of {largest[0]} x {largest[1]} pixels fits into memory. Take a smaller "
+            f"not even one image of {largest[0]} x {largest[1]} pixels fits into memory. Use a smaller "
             "model, lower the recipe's resolution, or set its grad_checkpointing to true."
         )
     share = max(1, recipe.batch_size // distributed.world_size())
@@ -226,14 +225,14 @@ def auto_grad_accum_steps(
 
 
 def free_memory(device: torch.device, *, system: Path = Path("/")) -> int:
-    """Return how many bytes a device has free.
+    """Return the free memory of a device in bytes.
 
     Args:
         device: A CUDA device, or the CPU.
-        system: Where ``proc`` and ``sys`` lie.
+        system: Parent folder of ``proc`` and ``sys``.
 
     Raises:
-        TrainingError: It does not tell.
+        TrainingError: The device does not report its free memory.
     """
     if device.type == "cuda":
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -245,11 +244,13 @@ def free_memory(device: torch.device, *, system: Path = Path("/")) -> int:
             return max(0, min([free, *_left_by_control_groups(system)]))
         except (OSError, ValueError, KeyError):
             pass  # not Linux
-    raise TrainingError(f"this machine does not tell how much memory {str(device)!r} has free; give a limit.")
+    raise TrainingError(
+        f"cannot determine the free memory of {str(device)!r}; set the recipe's grad_accum_steps."
+    )
 
 
 def _left_by_control_groups(system: Path) -> Iterator[int]:
-    """Yield what each control group around this process leaves, in version 1 or 2 of their file system."""
+    """Yield the free bytes of each control group (version 1 or 2) of this process."""
     for line in (system / "proc/self/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers == "":
@@ -269,17 +270,17 @@ def _left_by(folder: Path, limit: str, usage: str, reclaimable: str) -> Iterator
         most = (folder / limit).read_text().strip()
         used = int((folder / usage).read_text())
         facts = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-    except OSError:  # no such limit, or the group lies outside a container's view
+    except OSError:  # no limit, or the group is not visible in this container
         return
     if most != "max":
         yield int(most) - used + int(facts.get(reclaimable, 0))
 
 
 def _standing_bytes(model: nn.Module) -> int:
-    """Return what lies in memory at every moment beside the weights."""
-    learning = sum(p.nbytes for p in model.parameters() if p.requires_grad)
+    """Return the bytes of gradients, optimiser state and averaged weights."""
+    trainable = sum(p.nbytes for p in model.parameters() if p.requires_grad)
     whole = sum(tensor.nbytes for tensor in model.state_dict().values())
-    return 3 * learning + whole  # a gradient and two moments; the average
+    return 3 * trainable + whole  # gradient and two moments; average
 
 
 def _live_bytes(
@@ -287,7 +288,7 @@ def _live_bytes(
 ) -> Tensor:
     """Return the bytes of live tensors after each allocation of a forward and backward pass.
 
-    Parameters, buffers and gradients, which are there before, are not counted.
+    Parameters, buffers and gradients are not counted.
     """
     model = copy.deepcopy(model).to(memory_format=torch.channels_last).train()
     checkpoint_gradients(model, grad_checkpointing)
@@ -306,10 +307,10 @@ def _live_bytes(
 
 
 class _LiveBytes(TorchDispatchMode):
-    """Counts the bytes of the tensors that are alive, each storage once.
+    """Counts the bytes of live tensors, each storage once.
 
     Args:
-        standing: Tensors that do not count.
+        standing: Tensors that are not counted.
 
     Attributes:
         trace: The bytes after each allocation.
@@ -319,7 +320,7 @@ class _LiveBytes(TorchDispatchMode):
         super().__init__()
         self.trace: list[int] = []
         self._now = 0
-        self._known = {tensor.untyped_storage()._cdata for tensor in standing}
+        self._known = {tensor.untyped_storage().data_ptr() for tensor in standing}
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -330,14 +331,14 @@ class _LiveBytes(TorchDispatchMode):
 
     def _note(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
-        key, size = storage._cdata, storage.nbytes()
-        if key in self._known:
+        address, size = storage.data_ptr(), storage.nbytes()
+        if address in self._known:
             return
-        self._known.add(key)
+        self._known.add(address)
         self._now += size
         self.trace.append(self._now)
-        weakref.finalize(storage, self._forget, key, size)
+        weakref.finalize(storage, self._forget, address, size)
 
-    def _forget(self, key: int, size: int) -> None:
-        self._known.remove(key)
+    def _forget(self, address: int, size: int) -> None:
+        self._known.remove(address)
         self._now -= size

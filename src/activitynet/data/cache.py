@@ -22,6 +22,7 @@ from PIL import Image
 from activitynet.data.archives import file_of
 from activitynet.data.decode import decode_image, read_photo
 from activitynet.errors import DataError, StorageError
+from activitynet.serialization.paths import user_path
 
 _log = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ class PhotoCache:
         for name, value in (("size", size), ("max_bytes", max_bytes)):
             if type(value) is not int or value < 1:
                 raise DataError(f"{name} must be a whole number from 1, got {value!r}.")
-        self.folder = Path(folder)
+        self.folder = user_path(folder)
         self.size = size
         self.max_bytes = max_bytes
         self._keys: dict[str, tuple[_Signature, str]] = {}  # by path, of photos that this process has read

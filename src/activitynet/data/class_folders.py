@@ -11,6 +11,7 @@ from activitynet.data.dataset import PhotoData, split_named
 from activitynet.data.files import is_folder, is_photo, left_out_note, visible_entries, walk_files
 from activitynet.data.listing import Entry, listed_photos
 from activitynet.errors import DataError
+from activitynet.serialization.paths import user_path
 
 _LAYOUT = (
     "Put the photos of each class in a folder with its name: data/dancing/1.jpg, "
@@ -46,7 +47,7 @@ def open_folder(
             there are photos to train on of one class only; or folders look like splits of unknown names,
             and ``classes`` does not say that they are classes.
     """
-    root = Path(path)
+    root = user_path(path)
     if not is_folder(root):
         fault = "is not a folder" if os.path.lexists(root) else "cannot be found"
         raise DataError(f"data folder {str(root)!r} {fault}. {_LAYOUT}")

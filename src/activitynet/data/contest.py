@@ -31,6 +31,7 @@ from activitynet.data.splits import check_val_fraction, train_val_split
 from activitynet.data.tables import read_rows
 from activitynet.errors import DataError, clipped, did_you_mean, shown
 from activitynet.serialization.atomic import write_text
+from activitynet.serialization.paths import user_path
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ class Predicted(Protocol):
 
 def is_contest(path: str | os.PathLike[str]) -> bool:
     """Tell whether a folder is laid out like the contest's."""
-    folder = Path(path)
+    folder = user_path(path)
     return is_folder(folder / TRAIN) and any((folder / name).is_file() for name in (ANSWERS, CATEGORIES))
 
 
@@ -91,7 +92,7 @@ def open_contest(
             no answer.
     """
     check_val_fraction(val_fraction, seed)
-    folder = Path(path)
+    folder = user_path(path)
     categories = read_categories(folder)
     answers = folder / ANSWERS
     files = _files(folder / TRAIN)
@@ -142,7 +143,7 @@ def photos_to_answer(path: str | os.PathLike[str]) -> tuple[Path, ...]:
     Raises:
         DataError: There are none.
     """
-    folder = Path(path) / TEST
+    folder = user_path(path) / TEST
     files = visible_entries(folder)
     photos = tuple(file for file in files if is_photo(file))
     if not photos:
@@ -167,7 +168,7 @@ def write_submission(
             Nothing is written then.
         StorageError: The file cannot be written.
     """
-    folder = Path(folder)
+    folder = user_path(folder)
     categories = read_categories(folder)
     ids, index = list(categories), ClassIndex(tuple(categories.values()))
     photos = photos_to_answer(folder)
@@ -209,7 +210,7 @@ def read_categories(folder: str | os.PathLike[str]) -> dict[str, str]:
     Raises:
         DataError: The file is missing or damaged, or it has an id or a category twice.
     """
-    table = Path(folder) / CATEGORIES
+    table = user_path(folder) / CATEGORIES
     categories: dict[str, str] = {}
     for row, (category_id, category) in _read_pairs(table, "id", "category").items():
         if category_id in categories or category in categories.values():

@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 from activitynet.data.dataset import ACTIVITIES, slug
 from activitynet.errors import DataError, StorageError, did_you_mean
 from activitynet.serialization import atomic
+from activitynet.serialization.paths import user_path
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -81,7 +82,7 @@ def draw_sample_data(
     _check_number("train_per_class", train_per_class, 1, _MOST)
     _check_number("val_per_class", val_per_class, 0, _MOST)
     _check_number("size", size, *_SIZES)
-    folder = Path(folder)
+    folder = user_path(folder)
     _check_replaceable(folder)
     counts = {"train": train_per_class, "val": val_per_class}
     with atomic.replaced_folder(folder) as new:

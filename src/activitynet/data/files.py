@@ -53,11 +53,6 @@ def is_folder(path: str | Path) -> bool:
     return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir may raise where no permission is given
 
 
-def expand_user(path: str | os.PathLike[str]) -> str:
-    """Return a path as text, with the user's home folder in place of a ``~`` that it begins with."""
-    return os.path.expanduser(os.fspath(path))  # noqa: PTH111 - as text: it may be a URL or a pattern
-
-
 def has_photo_extension(path: Path) -> bool:
     """Tell by its extension whether a file is meant to be a photo of a format that is read."""
     suffix = path.suffix.lower()

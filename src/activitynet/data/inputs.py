@@ -20,7 +20,6 @@ from PIL import Image
 from activitynet.data.archives import is_container, photos_inside
 from activitynet.data.decode import decode_image
 from activitynet.data.files import (
-    expand_user,
     is_folder,
     is_photo,
     left_out_note,
@@ -29,6 +28,7 @@ from activitynet.data.files import (
 )
 from activitynet.data.sources import is_saved_dataset, is_shards
 from activitynet.errors import DataError, ImageError
+from activitynet.serialization.paths import expand_user
 
 _log = logging.getLogger(__name__)
 

@@ -21,6 +21,7 @@ from activitynet.data.dataset import ACTIVITIES, PhotoData
 from activitynet.data.files import is_folder
 from activitynet.data.listing import Entry, listed_photos
 from activitynet.errors import DataError, clipped, shown
+from activitynet.serialization.paths import user_path
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ def open_mpii(
             no known class.
     """
     listed = read_mpii(path)
-    folder = _images_folder(Path(path)) if images is None else Path(images)
+    folder = _images_folder(user_path(path)) if images is None else user_path(images)
     if not is_folder(folder):
         raise DataError(f"there is no folder of images {str(folder)!r}. {_IMAGES}.")
     entries = [
@@ -106,7 +107,7 @@ def read_mpii(path: str | os.PathLike[str]) -> list[MpiiImage]:
     name = str(path)
     images: list[MpiiImage] = []
     numbers: dict[str, int] = {}
-    for number, values in enumerate(_read_mat(Path(path)), start=1):
+    for number, values in enumerate(_read_mat(user_path(path)), start=1):
         image = MpiiImage(**values)
         if not image.name or image.name in {".", ".."} or set(image.name) & set("/\\:\0"):
             raise DataError(f"{name!r}, image {number}: {shown(image.name)} is no file's name.")

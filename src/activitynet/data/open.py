@@ -12,7 +12,7 @@ from activitynet.data import duplicates
 from activitynet.data.class_folders import open_folder
 from activitynet.data.contest import is_contest, open_contest
 from activitynet.data.dataset import PhotoData
-from activitynet.data.files import expand_user, is_folder, left_out_note
+from activitynet.data.files import is_folder, left_out_note
 from activitynet.data.mpii import open_mpii
 from activitynet.data.sources import (
     is_hub_id,
@@ -25,6 +25,7 @@ from activitynet.data.sources import (
 from activitynet.data.splits import check_val_fraction, train_val_split
 from activitynet.data.tables import TABLE_EXTENSIONS, open_table
 from activitynet.errors import DataError
+from activitynet.serialization.paths import expand_user
 
 _log = logging.getLogger(__name__)
 

@@ -35,6 +35,7 @@ from activitynet.data.files import (
 from activitynet.data.listing import Entry, listed_photos, text_of
 from activitynet.errors import DataError, ImageError, clipped, did_you_mean, shown
 from activitynet.serialization import records
+from activitynet.serialization.paths import user_path
 
 _log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ _HUB = re.compile(r"hf://?(?P<id>\w[\w.-]*/\w[\w.-]*)(/(?P<config>\w[\w.-]*))?(@
 
 def is_shards(path: str | os.PathLike[str]) -> bool:
     """Tell whether a path is a tar file, a pattern of such, or a folder of them and of no other folders."""
-    place = Path(path)
+    place = user_path(path)
     return any(map(_is_tar, _files_of_shards(place))) if is_folder(place) else _is_tar(place)
 
 
@@ -84,7 +85,7 @@ def open_shards(
         DataError: A shard is missing, compressed, truncated or damaged; a photo has no label, or a label no
             class; or a sample has two photos.
     """
-    place = Path(path)
+    place = user_path(path)
     files = _files_of_shards(place) if is_folder(place) else _expanded(place)
     shards = [file for file in files if _is_tar(file)]
     if not shards:
@@ -247,7 +248,7 @@ def _labelled(path: Path, values: Mapping[str, Any], split: str, names: Sequence
 
 def is_saved_dataset(path: str | os.PathLike[str]) -> bool:
     """Tell whether a folder was written by ``save_to_disk`` of `datasets`."""
-    folder = Path(path)
+    folder = user_path(path)
     return (folder / "dataset_dict.json").is_file() or (
         (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file()
     )
@@ -310,7 +311,7 @@ def _loaded(path: str, name: str, *, on_hub: bool) -> Any:
     match = _HUB.fullmatch(path)
     if on_hub and match is None:
         raise DataError(f"{path!r} is no data set on the Hub. Write hf://org/name, as on its page.")
-    place = str(absolute(Path(path)))
+    place = str(absolute(user_path(path)))
     if not on_hub and "::" in place:  # fsspec would take it for a chain of file systems
         raise DataError(f"cannot read {name}: its path has '::' in it. Rename the folder.")
     try:

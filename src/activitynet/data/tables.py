@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from activitynet.data.dataset import SPLIT_NAMES, PhotoData, by_split, split_named
-from activitynet.data.files import absolute, expand_user
+from activitynet.data.files import absolute
 from activitynet.data.listing import Entry, listed_photos, text_of
 from activitynet.errors import DataError, clipped, did_you_mean, shown
 from activitynet.serialization import records
 from activitynet.serialization.atomic import write_bytes
+from activitynet.serialization.paths import expand_user, user_path
 
 TABLE_EXTENSIONS = (".csv", ".jsonl", ".parquet")
 
@@ -61,7 +62,7 @@ def open_table(
             message has the row's number: that of the line for JSON lines, and that of the record for
             CSV, whose header is row 1.
     """
-    table = Path(path)
+    table = user_path(path)
     return listed_photos(
         _entries(table), f"table {str(table)!r}", classes=classes, val_fraction=val_fraction, seed=seed
     )
@@ -330,7 +331,7 @@ def write_split(
         DataError: A name is no valid text.
         StorageError: The file cannot be written.
     """
-    place = absolute(Path(path))
+    place = absolute(user_path(path))
     table = io.StringIO(newline="")
     writer = csv.writer(table, lineterminator="\n")
     more = [] if label_issues is None else ["suggested_label"]

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from activitynet.errors import HubError
+from activitynet.serialization.paths import user_path
 
 _PART = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?"
 _REPOSITORY = re.compile(rf"{_PART}/{_PART}")
@@ -88,13 +89,12 @@ def local_folder(reference: Reference, *, any_revision: bool = False) -> Path | 
     Raises:
         HubError: The variable does not name a folder.
     """
-    root = os.environ.get(VARIABLE)
-    if root and not Path(root).expanduser().is_dir():
-        raise HubError(f"{VARIABLE} is {root!r}, which is not a folder. Correct or unset it.")
-    roots = [Path(root).expanduser()] if root else []
-    if (
-        any_revision and (_CHECKOUT / "pyproject.toml").is_file()
-    ):  # hashes tell whether it is the released one
+    named = os.environ.get(VARIABLE)
+    roots = [user_path(named)] if named else []
+    if roots and not roots[0].is_dir():
+        raise HubError(f"{VARIABLE} is {named!r}, which is not a folder. Correct or unset it.")
+    # A checkout's weights may be of any version; the hashes of the files tell.
+    if any_revision and (_CHECKOUT / "pyproject.toml").is_file():
         roots.append(_CHECKOUT / "weights")
     names = (reference.repository, reference.repository.partition("/")[2])
     suffixes = [f"@{reference.revision}"]

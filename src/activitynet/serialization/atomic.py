@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from activitynet.errors import StorageError
+from activitynet.serialization.paths import user_path
 
 
 def cannot_write(path: Path, error: OSError) -> StorageError:
@@ -41,7 +42,7 @@ def replaced_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     Raises:
         StorageError: The disk is full, or the place is not writable. What was there before stays.
     """
-    path = Path(path)
+    path = user_path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +88,7 @@ def replaced_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         StorageError: The disk is full, the place is not writable, or it is the current folder. What was there
             before stays.
     """
-    path = Path(path)
+    path = user_path(path)
     if _holds_this_process(path):
         raise StorageError(
             f"cannot write to {str(path)!r}: it is the current folder or holds it, and would be replaced. "

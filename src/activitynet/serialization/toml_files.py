@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from activitynet.errors import TrainingError, clipped, did_you_mean
+from activitynet.serialization.paths import user_path
 from activitynet.serialization.records import read_bounded
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class TomlFiles:
 
     def _path(self, file: str | os.PathLike[str]) -> Path | Traversable:
         if isinstance(file, os.PathLike) or file.endswith(".toml") or _SEPARATORS.intersection(file):
-            return Path(file)
+            return user_path(file)
         names = self.names()
         if file not in names:
             raise TrainingError(

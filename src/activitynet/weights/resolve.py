@@ -15,6 +15,7 @@ from activitynet import hub
 from activitynet.errors import HubError, StorageError, WeightsError, did_you_mean
 from activitynet.hub.client import SECONDS, limit_silence, reported
 from activitynet.serialization import atomic
+from activitynet.serialization.paths import user_path
 from activitynet.serialization.records import MAX_BYTES, read_bounded
 from activitynet.weights.card import Card, read_any_card
 from activitynet.weights.model_card import with_place
@@ -139,7 +140,7 @@ def find_weights(source: str | os.PathLike[str]) -> Path:
     """
     if source == DEFAULT:
         return _DEFAULT_FOLDER
-    folder = Path(source).expanduser()
+    folder = user_path(source)
     if not isinstance(source, str) or folder.is_dir():
         return folder
     for release in hub.list_releases():
@@ -214,7 +215,7 @@ def pull_weights(source: str, to: str | os.PathLike[str] | None = None) -> Path:
     names = checked_files(folder)
     if to is None:
         return folder
-    to = Path(to).expanduser().resolve()
+    to = user_path(to).resolve()
     others = sorted({entry.name for entry in to.iterdir()} if to.is_dir() else set())
     if stray := [name for name in others if name not in {file.partition("/")[0] for file in names}]:
         raise StorageError(
@@ -256,7 +257,7 @@ def push_weights(
         WeightsError: The folder is not one of weights, or holds something else as well.
         HubError: The Hub cannot be reached, or refuses.
     """
-    folder = Path(folder).expanduser()
+    folder = user_path(folder)
     target = hub.Reference(repository, revision)
     if target.is_pinned:
         raise WeightsError(f"weights are pushed to a branch, and {revision!r} is a commit; name a branch.")

@@ -15,6 +15,7 @@ from torch import nn
 from activitynet import __version__
 from activitynet.errors import StorageError, WeightsError, clipped, shown
 from activitynet.serialization import atomic
+from activitynet.serialization.paths import user_path
 from activitynet.serialization.records import MAX_BYTES, read_bounded
 from activitynet.serialization.tensors import read_metadata, read_tensors, save_tensors
 from activitynet.weights.card import Card, EnsembleCard, is_ensemble_card, read_any_card
@@ -54,7 +55,7 @@ def save_weights(
         WeightsError: The model is not what the card says, or holds numbers that are not finite.
         StorageError: The folder cannot be written.
     """
-    folder = Path(folder).resolve()
+    folder = user_path(folder).resolve()
     _check_place(folder)
     tensors = model.state_dict()
     _check_fit(card, tensors, f"the model to be saved in {str(folder)!r}")
@@ -86,7 +87,7 @@ def load_weights(folder: str | os.PathLike[str]) -> tuple[nn.Module, Card]:
     Raises:
         WeightsError: Something is missing, corrupt, of another hash, or not what the card says.
     """
-    folder = Path(folder)
+    folder = user_path(folder)
     card = read_card(folder)
     tensors = read_tensors(folder / TENSORS, sha256=card.sha256)
     _check_fit(card, tensors, repr(str(folder)))
@@ -128,14 +129,14 @@ def read_folder_card(folder: str | os.PathLike[str]) -> Card | EnsembleCard:
     Raises:
         WeightsError: It is missing, cannot be read or is not valid; the message names the file.
     """
-    path = Path(folder) / CARD
+    path = user_path(folder) / CARD
     return read_any_card(_card_bytes(path), what=f"card {str(path)!r}")
 
 
 def is_ensemble(folder: str | os.PathLike[str]) -> bool:
     """Tell whether a folder's card is an ensemble's, valid or not."""
     try:
-        return is_ensemble_card(_card_bytes(Path(folder) / CARD))
+        return is_ensemble_card(_card_bytes(user_path(folder) / CARD))
     except WeightsError:
         return False
 
@@ -287,7 +288,7 @@ def save_ensemble(
         WeightsError: A model is not what its card says, or holds numbers that are not finite.
         StorageError: The folder cannot be written.
     """
-    folder = Path(folder).resolve()
+    folder = user_path(folder).resolve()
     if folder.exists() and not is_ensemble(folder) and (not folder.is_dir() or any(folder.iterdir())):
         raise StorageError(
             f"cannot write an ensemble to {str(folder)!r}: it holds other files. Choose a new or empty "
@@ -316,7 +317,7 @@ def load_members(folder: str | os.PathLike[str]) -> tuple[list[tuple[nn.Module, 
     Raises:
         WeightsError: Something is missing, corrupt, of another hash, or not what the card says.
     """
-    folder = Path(folder)
+    folder = user_path(folder)
     card = read_ensemble_card(folder)
     members = []
     for entry in card.members:

@@ -28,7 +28,6 @@ import json
 import math
 import os
 import stat
-import sys
 import types
 from collections.abc import Mapping
 from pathlib import Path
@@ -306,8 +305,3 @@ def _range(meta: msgspec.Meta) -> str:
         ends = (meta.min_length or 0, "any" if meta.max_length is None else meta.max_length)
         found.append(f"of length {ends[0]} to {ends[1]}")
     return f" {' and '.join(found)}" if found else ""
-
-
-def is_number(value: object) -> bool:
-    """Tell whether a value is a finite number (true and false are not)."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max

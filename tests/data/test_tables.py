@@ -189,7 +189,7 @@ def test_a_csv_table_that_cannot_be_used_is_refused(text: str | bytes, message: 
         ("[1]", r"row 2: it must be a JSON object, got \[1\]"),
         ("{", "row 2: it is not one JSON object"),
         ('{"path": "1.jpg"}', "row 2: there is no column 'label'"),
-        ('{"path": "1.jpg", "path": "2.jpg", "label": "a"}', r"row 2: .* \(field 'path' is there twice\)"),
+        ('{"path": "1.jpg", "path": "2.jpg", "label": "a"}', r"row 2: .* \(field 'path' occurs twice\)"),
         ('{"path": 1, "label": "a"}', "row 2: path must be text, got 1"),
         ('{"path": "1.jpg", "label": 3.5}', "row 2: label must be text, got 3.5"),
         ('{"path": "1.jpg", "label": true}', "row 2: label must be text, got True"),

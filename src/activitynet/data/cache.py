@@ -1,4 +1,4 @@
-"""Cache decoded photos on disk, small and upright, for the epochs after the first."""
+"""Cache decoded, shrunk photos on disk for later epochs."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class CachedPhoto:
         self.pixels = pixels
 
     def decode(self, *, at_least: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-        """Return the pixels, whatever size is asked for."""
+        """Return the pixels; ``at_least`` is ignored."""
         return self.pixels
 
 

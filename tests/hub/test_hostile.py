@@ -87,7 +87,7 @@ def test_a_card_of_something_else_is_refused_before_its_tensors_are_fetched(
         (b'{"members": [{"folder": "a"}], "members": [{"folder": "b"}]}', "'members' occurs twice"),
         (b"[1]", "must be a table of fields"),
         (b"\xff\xfe", "not UTF-8 text"),
-        (b'{"temperature": NaN}', "NaN is not a number"),
+        (b'{"temperature": NaN}', "NaN is not a JSON number"),
         (b"[" * 100_000, "nests too deep"),
         (b" " * (MAX_BYTES + 1), "at most"),
         (b'{"architecture": "resnet18", "num_classes": 3, "pretrained_cfg": {}}', "card_version"),
@@ -109,7 +109,7 @@ def test_a_config_that_is_no_card_is_refused(
 
 def test_an_ensemble_within_an_ensemble_is_refused(server: Loopback, files: dict[str, bytes]) -> None:
     inner = ensemble_of([{"folder": "a"}])
-    refused(server, {"config.json": inner, "a/config.json": inner}, WeightsError, "ensemble inside one")
+    refused(server, {"config.json": inner, "a/config.json": inner}, WeightsError, "inside an ensemble")
 
 
 def test_a_huge_file_is_refused_before_it_is_fetched(server: Loopback, files: dict[str, bytes]) -> None:

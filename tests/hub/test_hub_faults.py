@@ -299,7 +299,7 @@ def test_what_is_cached_needs_no_network(
     huggingface_hub.close_session()
     with caplog.at_level(logging.WARNING, "activitynet"):
         assert find_weights(REPOSITORY) == folder
-    assert "comes from the cache" in caplog.text
+    assert "using the cached version" in caplog.text
     load_weights(folder)
     refused(HubError, "cannot be reached .*set ACTIVITYNET_WEIGHTS", "team/other")
 

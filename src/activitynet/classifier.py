@@ -24,6 +24,7 @@ from activitynet.predictor import Data, EvaluateOptions, Predictor, Ready, check
 from activitynet.runtime import distributed
 from activitynet.runtime.devices import resolve_device
 from activitynet.runtime.seeds import derived_seed
+from activitynet.serialization.paths import user_path
 from activitynet.training import FitResult, Recipe
 from activitynet.training.card_facts import card_scores, confusion_picture
 from activitynet.training.fit import (
@@ -318,7 +319,7 @@ class Classifier(Predictor):
             calibration = {name: fact for name, fact in self.metrics.items() if name == "calibration"}
             facts["metrics"] = {**calibration, **card_scores(scores)}
         save_weights(folder, self.model, self._card(facts), half=half, picture=confusion_picture(scores))
-        return Path(folder)
+        return user_path(folder)
 
     @classmethod
     def load(
@@ -355,7 +356,7 @@ class Classifier(Predictor):
         card: Card | EnsembleCard
         preprocess: Preprocess | Views
         if is_exported(source):
-            model, contents = load_exported(Path(source), engine or "auto", precision)
+            model, contents = load_exported(user_path(source), engine or "auto", precision)
             card, preprocess = contents.card, contents.preprocess
         else:
             model, card = load_weights(find_weights(source))

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from activitynet.data import files
 from activitynet.data.files import (
-    expand_user,
     is_photo,
     left_out_note,
     natural_key,
@@ -98,10 +97,3 @@ def test_what_is_left_out_is_counted_and_named_with_the_remedy(monkeypatch: pyte
 def test_a_pipe_is_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert not is_photo(tmp_path / "pipe")
-
-
-def test_only_a_leading_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/home/me")
-    assert expand_user("~/photos") == "/home/me/photos"
-    for text in ("a/~/b", "~nobody-of-this-name/x", "hf://org/name", "https://example.org/~a/1.jpg", ""):
-        assert expand_user(text) == text

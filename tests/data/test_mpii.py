@@ -161,7 +161,7 @@ def test_an_unknown_category_is_named_with_its_image(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["../1.jpg", "/etc/passwd", "a\\b.jpg", "", "..", "C:1.jpg"])
 def test_a_name_that_is_no_file_name_is_refused(name: str, tmp_path: Path) -> None:
     path = release(tmp_path / "x.mat", [annotation(name, 1), annotation("2.jpg", 1)], [UNTOLD] * 2, [1, 1])
-    with pytest.raises(DataError, match=r"image 1: .* is no file's name"):
+    with pytest.raises(DataError, match=r"image 1: .* is not a file name"):
         read_mpii(path)
 
 
@@ -171,7 +171,7 @@ def test_what_the_file_says_is_shown_in_part(tmp_path: Path) -> None:
     wrong_names = [annotation(long + "/", 1), annotation("2.jpg", 1)]
     wrong_category = [annotation(long, 1), annotation("2.jpg", 1)]
     cases = (
-        (wrong_names, [UNTOLD] * 2, "no file's name"),
+        (wrong_names, [UNTOLD] * 2, "is not a file name"),
         (wrong_category, [act(long)] * 2, "is not one of the 20 classes"),
         ([annotation(long, 1)] * 2, [UNTOLD] * 2, "as image 1 and image 2"),
     )

@@ -112,7 +112,7 @@ def test_numbers_are_places_in_the_list_of_classes(tmp_path: Path, caplog: pytes
         ({**ONE, "0.json": '{"label": 1.5}', "1.txt": "b"}, "label must be text, got 1.5"),
         ({**ONE, "0.json": '{"label": true}', "1.txt": "b"}, "label must be text"),
         ({**ONE, "0.json": '{"label": -1}', "1.cls": "1"}, "label -1 is not one of"),
-        ({**ONE, "0.json": '{"label": 123456789}', "1.cls": "1"}, "too great for a class's number"),
+        ({**ONE, "0.json": '{"label": 123456789}', "1.cls": "1"}, "too large for the number of a class"),
         ({**ONE, "0.cls": "0", "1.txt": "b"}, "'b' is a name, and 0 is a number"),
         ({**ONE, "0.cls": "0", "1.cls": "0"}, "of one class only"),
         ({**ONE, "0.txt": b"\xff", "1.txt": "b"}, "'0.txt' is not UTF-8"),

@@ -106,7 +106,7 @@ def test_a_split_of_other_photos_is_refused(tmp_path: Path) -> None:
 
 def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
     photos = (Photo(tmp_path / "\udcff.jpg", 0), Photo(tmp_path / "b.jpg", 1))
-    with pytest.raises(DataError, match="no valid text"):
+    with pytest.raises(DataError, match="not valid text"):
         write_split(tmp_path / "split.csv", PhotoData(("a", "b"), photos, ()))
 
 

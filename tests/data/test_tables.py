@@ -148,7 +148,7 @@ GOOD = "path,label\n1.jpg,a\n2.jpg,b\n"
         ("path,label,splits\n", r"column 'splits' is not known\. Did you mean 'split'"),
         ("path,Path,label,label\n", "row 1: column 'label' occurs twice"),
         (GOOD + "https://example.org/3.jpg,a\n", r"row 4: path .* is a URL\. Download the photo"),
-        (GOOD + "C:\\photos\\3.jpg,a\n", r"row 4: path .* is of Windows\. Write it relative"),
+        (GOOD + "C:\\photos\\3.jpg,a\n", r"row 4: path .* is a Windows path\. Write it relative"),
         (GOOD + "..\\3.jpg,a\n", r"row 4: path .* leads out of the table's folder"),
         (GOOD + "  ,a\n", "row 4: path is empty"),
         ("path,label\n1.jpg,01\n2.jpg,1\n", r"labels '01' and '1' may be one class"),
@@ -189,14 +189,14 @@ def test_a_csv_table_that_cannot_be_used_is_refused(text: str | bytes, message: 
         ("[1]", r"row 2: it must be a JSON object, got \[1\]"),
         ("{", "row 2: it is not one JSON object"),
         ('{"path": "1.jpg"}', "row 2: there is no column 'label'"),
-        ('{"path": "1.jpg", "path": "2.jpg", "label": "a"}', r"row 2: .* \(field 'path' is there twice\)"),
+        ('{"path": "1.jpg", "path": "2.jpg", "label": "a"}', r"row 2: .* \(field 'path' occurs twice\)"),
         ('{"path": 1, "label": "a"}', "row 2: path must be text, got 1"),
         ('{"path": "1.jpg", "label": 3.5}', "row 2: label must be text, got 3.5"),
         ('{"path": "1.jpg", "label": true}', "row 2: label must be text, got True"),
         ('{"path": "1.jpg", "label": null}', "row 2: label is empty"),
         ('{"path": "1.jpg", "label": "a", "group": true}', "row 2: group must be text, got True"),
         ('{"path": "1.jpg", "label": "a", "group": 1.5}', "row 2: group must be text"),
-        ('{"path": "1.jpg", "label": "a", "split": "val"}', "row 2: either every row has a split, or none"),
+        ('{"path": "1.jpg", "label": "a", "split": "val"}', "row 2: either all rows have a split, or none"),
         ('{"path": "1\\u0000.jpg", "label": "a"}', "row 2: path .* contains a NUL"),
         ('{"path": "\\ud800.jpg", "label": "a"}', "row 2: path .* is not valid Unicode"),
         ("[" * 100_000, "row 2: it is not one JSON object"),
@@ -243,7 +243,7 @@ def test_a_damaged_parquet_table_is_refused(tmp_path: Path) -> None:
 def test_a_table_that_is_not_there_or_no_table_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"t\.csv': No such file"):
         open_table(tmp_path / "t.csv")
-    with pytest.raises(DataError, match=r"is of none of the kinds \.csv, \.jsonl, \.parquet"):
+    with pytest.raises(DataError, match=r"must end in \.csv or \.jsonl or \.parquet"):
         open_table(write_csv(tmp_path / "t.xlsx", GOOD))
     (tmp_path / "d.csv").mkdir()
     with pytest.raises(DataError, match="Is a directory"):

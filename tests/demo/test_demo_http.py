@@ -194,7 +194,7 @@ def test_too_many_pixels_get_a_sentence_that_names_the_photo(port: int) -> None:
     reply = post(port, ("big.png", file.getvalue()))
     assert reply.status == 200
     (sentence,) = reply.trouble
-    assert sentence.startswith("cannot read photo 'big.png': it has 501 x 500 pixels, and at most 250000")
+    assert sentence.startswith("cannot read photo 'big.png': it has 501 x 500 pixels; the limit is 250000")
 
 
 @pytest.mark.parametrize("bounds", [{"bytes": 0}, {"photos": 0}, {"pixels": -1}])

@@ -115,7 +115,7 @@ def test_what_was_fitted_is_saved_and_used(method: str, sample_data: Path, tmp_p
     assert (known.unknown, known.label) == (False, unknown.top[0][0])
     assert unknown.top == known.top
     page = (tmp_path / "model" / "README.md").read_text("utf-8")
-    assert "is called unknown" in page
+    assert "A photo is unknown if its highest probability is below" in page
     assert ("vector scaling" in page) == (method == "vector")
 
 

@@ -130,22 +130,23 @@ def change(told: dict[str, Any], **values: Any) -> dict[str, Any]:
 def test_a_report_that_cannot_be_trusted_is_refused(written: Path, tmp_path: Path) -> None:
     told = json.loads((written / "report.json").read_text("utf-8"))
     photo = told["photos"][0]
-    broken = [
-        "{",
-        "[]",
-        "[[]]",
-        json.dumps(change(told, report_version=2)),
-        json.dumps(change(told, photos=[])),
-        json.dumps(change(told, photos=[{**photo, "label": 3}])),
-        json.dumps(change(told, photos=[{**photo, "predicted": True}])),
-        json.dumps(change(told, photos=[{**photo, "path": None}])),
-        json.dumps(change(told, classes=[1, 2, 3])),
-        json.dumps(change(told, measures={"accuracy": {"value": "x", "low": 0, "high": 1}})),
-        json.dumps({name: value for name, value in told.items() if name != "measures"}),
-    ]
-    for text in broken:
+    broken = {
+        "{": "is not valid JSON",
+        "[]": "must be a table of fields",
+        json.dumps(change(told, report_version=2)): "'report_version' must be 1; update activitynet",
+        json.dumps(change(told, photos=[])): "'photos' must be",
+        json.dumps(change(told, photos=[{**photo, "label": 3}])): r"photos\[0\] must have a label .* below 3",
+        json.dumps(change(told, photos=[{**photo, "predicted": True}])): r"'photos\[0\].predicted' must be",
+        json.dumps(change(told, photos=[{**photo, "path": None}])): r"'photos\[0\].path' must be text",
+        json.dumps(change(told, classes=[1, 2, 3])): r"'classes\[0\]' must be text",
+        json.dumps(change(told, measures={"accuracy": {"value": "x", "low": 0, "high": 1}})): (
+            "'measures.accuracy.value' must be a number"
+        ),
+        json.dumps({name: value for name, value in told.items() if name != "measures"}): "lacks its field",
+    }
+    for text, fault in broken.items():
         (tmp_path / "report.json").write_text(text, "utf-8")
-        with pytest.raises(DataError, match="is no report of this library"):
+        with pytest.raises(DataError, match=f"report .*{fault}"):
             read_report(tmp_path)
     with pytest.raises(DataError, match="holds no report"):
         read_report(tmp_path / "missing")

@@ -83,11 +83,11 @@ def test_a_card_of_something_else_is_refused_before_its_tensors_are_fetched(
 @pytest.mark.parametrize(
     ("config", "pattern"),
     [
-        (b'{"architecture": "a", "architecture": "b"}', "'architecture' is there twice"),
-        (b'{"members": [{"folder": "a"}], "members": [{"folder": "b"}]}', "'members' is there twice"),
+        (b'{"architecture": "a", "architecture": "b"}', "'architecture' occurs twice"),
+        (b'{"members": [{"folder": "a"}], "members": [{"folder": "b"}]}', "'members' occurs twice"),
         (b"[1]", "must be a table of fields"),
         (b"\xff\xfe", "not UTF-8 text"),
-        (b'{"temperature": NaN}', "NaN is not a number"),
+        (b'{"temperature": NaN}', "NaN is not a JSON number"),
         (b"[" * 100_000, "nests too deep"),
         (b" " * (MAX_BYTES + 1), "at most"),
         (b'{"architecture": "resnet18", "num_classes": 3, "pretrained_cfg": {}}', "card_version"),
@@ -109,7 +109,7 @@ def test_a_config_that_is_no_card_is_refused(
 
 def test_an_ensemble_within_an_ensemble_is_refused(server: Loopback, files: dict[str, bytes]) -> None:
     inner = ensemble_of([{"folder": "a"}])
-    refused(server, {"config.json": inner, "a/config.json": inner}, WeightsError, "ensemble inside one")
+    refused(server, {"config.json": inner, "a/config.json": inner}, WeightsError, "inside an ensemble")
 
 
 def test_a_huge_file_is_refused_before_it_is_fetched(server: Loopback, files: dict[str, bytes]) -> None:
@@ -161,9 +161,7 @@ def test_tensors_of_another_hash_are_refused_and_stay_out_of_use(
 def test_swapped_class_names_are_refused(server: Loopback, files: dict[str, bytes]) -> None:
     classes = json.loads(files["config.json"])["classes"]
     swapped = [classes[1], classes[0], *classes[2:]]
-    refused(
-        server, with_card(files, classes=swapped), WeightsError, "are not those of its card, in that order"
-    )
+    refused(server, with_card(files, classes=swapped), WeightsError, "differ from those of its card")
     card = json.loads(files["config.json"])
     for field in ("classes", "label_names"):
         contradicting = {**files, "config.json": json.dumps({**card, field: swapped}).encode()}
@@ -176,6 +174,6 @@ def test_a_hash_that_is_a_path_leads_nowhere(
     server: Loopback, files: dict[str, bytes], header: str, value: str, tmp_path: Path
 ) -> None:
     server.headers = {header: value}
-    refused(server, files, HubError, "the answer is not the Hub's, for it names no (hash|commit)")
+    refused(server, files, HubError, "the server's answer has no valid (hash|commit)")
     assert not any(request.startswith("GET") for request in server.requests)
     assert list(tmp_path.iterdir()) == []

@@ -77,12 +77,12 @@ def test_what_is_left_out_keeps_its_default_and_what_is_written_is_read_back() -
         ('{"kind": "corp"}', "field 'kind' must be one of crop, pad, got 'corp'. Did you mean 'crop'?"),
         ('{"more": {"a": 0}}', "field 'more.a' must be a whole number of at least 1, got 0."),
         ('{"scale": "1"}', "field 'scale' must be a number, got '1'."),
-        ('{"scale": NaN}', "file 'x' is not valid JSON: NaN is not a number that JSON knows."),
+        ('{"scale": NaN}', "file 'x' is not valid JSON: NaN is not a JSON number."),
         ('{"scale": 1e999}', "field 'scale' must be a number, got inf."),
         ('{"flag": 1}', "field 'flag' must be true or false, got 1."),
         ("[]", "file 'x' must be a table of fields, got []."),
         ("", "file 'x' is not valid JSON: Expecting value"),
-        ('{"flag": true, "flag": true}', "file 'x' is not valid JSON: field 'flag' is there twice."),
+        ('{"flag": true, "flag": true}', "file 'x' is not valid JSON: field 'flag' occurs twice."),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_in_one_line(text: str, message: str) -> None:

@@ -174,9 +174,9 @@ def test_bad_values_are_named(change: dict[str, Any], named: str) -> None:
         (CARD.to_json().replace("1.25", "9" * 5000), "card"),
         (
             CARD.to_json().replace('"license"', '"architecture": "other", "license"'),
-            "'architecture' is there twice",
+            "'architecture' occurs twice",
         ),
-        (CARD.to_json().replace('"photos"', '"macro_f1"'), "'macro_f1' is there twice"),
+        (CARD.to_json().replace('"photos"', '"macro_f1"'), "'macro_f1' occurs twice"),
         (CARD.to_json() + " " * MAX_BYTES, "more than the"),
         (
             CARD.to_json().replace('"resize": "pad"', '"resize": "' + "pad" * 99_999 + '"'),

@@ -12,6 +12,7 @@ import activitynet
 from activitynet.cli import options
 from activitynet.cli.options import print_json
 from activitynet.errors import printable
+from activitynet.serialization.paths import user_path
 
 FOUND = 1
 _SHOWN = 5
@@ -24,13 +25,17 @@ def audit(
     report: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE.html", help="Write a page with thumbnails, and FILE.json.", show_default=False
+            parser=user_path,
+            metavar="FILE.html",
+            help="Write a page with thumbnails, and FILE.json.",
+            show_default=False,
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
     fix: Annotated[
         Path | None,
         typer.Option(
+            parser=user_path,
             metavar="FILE.csv",
             help="Write a table without broken photos and duplicates across splits; photos stay as they are.",
             show_default=False,
@@ -93,7 +98,7 @@ def audit(
 
 
 def sample_data(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to draw into.")],
+    folder: Annotated[Path, typer.Argument(parser=user_path, metavar="DIR", help="Folder to draw into.")],
     train_per_class: Annotated[int, typer.Option(min=1, help="Training drawings of each class.")] = 40,
     val_per_class: Annotated[int, typer.Option(min=0, help="Validation drawings of each class.")] = 10,
     size: Annotated[int, typer.Option(help="Side of a drawing in pixels.")] = 128,

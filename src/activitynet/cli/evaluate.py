@@ -14,6 +14,7 @@ from rich.table import Column
 from activitynet.cli import options
 from activitynet.cli.options import RowPrinter, print_json
 from activitynet.errors import printable
+from activitynet.serialization.paths import user_path
 
 
 def evaluate(
@@ -29,6 +30,7 @@ def evaluate(
     report: Annotated[
         Path | None,
         typer.Option(
+            parser=user_path,
             metavar="FOLDER",
             help="Write a page with figures, plots and thumbnails, and the same as JSON.",
             show_default=False,
@@ -69,11 +71,17 @@ def compare(
     *,
     runs: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN", help="Folders that `evaluate --report` wrote, or runs that hold one."),
+        typer.Argument(
+            parser=user_path,
+            metavar="RUN",
+            help="Folders that `evaluate --report` wrote, or runs that hold one.",
+        ),
     ],
     report: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Write a page and its JSON.", show_default=False),
+        typer.Option(
+            parser=user_path, metavar="FOLDER", help="Write a page and its JSON.", show_default=False
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
 ) -> None:
@@ -106,7 +114,10 @@ def calibrate(
     *,
     weights: options.Weights,
     data: options.Data,
-    to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="Where to write the weights folder.")],
+    to: Annotated[
+        Path,
+        typer.Option("--to", parser=user_path, metavar="FOLDER", help="Where to write the weights folder."),
+    ],
     split: Annotated[str, typer.Option(help="Photos not learned from: val, test, or all.")] = "val",
     method: Annotated[
         Literal["temperature", "vector"],
@@ -145,7 +156,9 @@ def calibrate(
 def explain(
     *,
     photo: Annotated[str, typer.Argument(metavar="PHOTO", help="One photo.")],
-    to: Annotated[Path, typer.Option("--to", metavar="FILE.png", help="Where to write the overlay.")],
+    to: Annotated[
+        Path, typer.Option("--to", parser=user_path, metavar="FILE.png", help="Where to write the overlay.")
+    ],
     weights: options.DefaultWeights = "default",
     label: Annotated[
         str | None,
@@ -158,6 +171,7 @@ def explain(
     nearest: Annotated[
         Path | None,
         typer.Option(
+            parser=user_path,
             metavar="DATA",
             help="List the training photos of DATA that look most like it to the network.",
             show_default=False,

@@ -13,6 +13,7 @@ import activitynet
 from activitynet.cli import options
 from activitynet.cli.options import RowPrinter, print_json
 from activitynet.errors import ModelError, printable
+from activitynet.serialization.paths import user_path
 
 if TYPE_CHECKING:
     from activitynet.data.dataset import Photo
@@ -50,9 +51,14 @@ Members = Annotated[
     typer.Argument(metavar="MODEL", help="Weights folders, org/name on the Hub, or folders of runs."),
 ]
 Validation = Annotated[
-    Path, typer.Option("--data", metavar="DATA", help="Labelled photos that no member has learned from.")
+    Path,
+    typer.Option(
+        "--data", parser=user_path, metavar="DATA", help="Labelled photos that no member has learned from."
+    ),
 ]
-To = Annotated[Path, typer.Option("--to", metavar="FOLDER", help="Where to write the result.")]
+To = Annotated[
+    Path, typer.Option("--to", parser=user_path, metavar="FOLDER", help="Where to write the result.")
+]
 Split = Annotated[str, typer.Option(help="Which photos of DATA: val or test.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 
@@ -174,7 +180,10 @@ def _cells(row: Row, cheapest: float, *, is_candidate: bool) -> tuple[str, ...]:
 def export(
     weights: options.Weights,
     path: Annotated[
-        Path, typer.Argument(metavar="FILE", help="What to write: its name ends in .onnx, .xml or .pt2.")
+        Path,
+        typer.Argument(
+            parser=user_path, metavar="FILE", help="What to write: its name ends in .onnx, .xml or .pt2."
+        ),
     ],
     format: Annotated[
         Literal["onnx", "openvino", "torch"] | None, typer.Option(show_default="by the name's end")
@@ -182,6 +191,7 @@ def export(
     calibrate: Annotated[
         Path | None,
         typer.Option(
+            parser=user_path,
             metavar="DATA",
             help="Use 8-bit numbers, whose ranges these photos choose: smaller, and faster on some "
             "processors. Evaluate the file afterwards.",
@@ -199,7 +209,9 @@ def export(
 
 
 def push(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Weights folder, such as RUN/model.")],
+    folder: Annotated[
+        Path, typer.Argument(parser=user_path, metavar="FOLDER", help="Weights folder, such as RUN/model.")
+    ],
     repository: Annotated[str, typer.Argument(metavar="REPO", help="Repository on the Hub, as org/name.")],
     private: Annotated[
         bool | None,
@@ -226,7 +238,9 @@ def pull(
     ],
     to: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Copy the weights here.", show_default="the Hub's cache"),
+        typer.Option(
+            parser=user_path, metavar="FOLDER", help="Copy the weights here.", show_default="the Hub's cache"
+        ),
     ] = None,
 ) -> None:
     """Fetch weights, check them, and print the folder that they are in."""

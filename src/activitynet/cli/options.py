@@ -16,6 +16,7 @@ from rich.table import Column, Table
 
 from activitynet.data.dataset import read_class_names
 from activitynet.errors import TrainingError, printable
+from activitynet.serialization.paths import user_path
 
 if TYPE_CHECKING:
     from activitynet import Classifier, Ensemble
@@ -122,6 +123,7 @@ def logging_to_stderr() -> Iterator[None]:
 Data: TypeAlias = Annotated[
     Path,
     typer.Argument(
+        parser=user_path,
         metavar="DATA",
         help="Folder with one folder a class, split into train/ and val/ or not; a table; tar shards; "
         "or hf://org/name on the Hugging Face Hub.",
@@ -143,6 +145,7 @@ ImageSize: TypeAlias = Annotated[
 Classes: TypeAlias = Annotated[
     Path | None,
     typer.Option(
+        parser=user_path,
         metavar="FILE",
         help="Text file with a class name a line, in the order of the outputs.",
         show_default="from DATA",
@@ -163,6 +166,7 @@ Settings: TypeAlias = Annotated[
 Run: TypeAlias = Annotated[
     Path | None,
     typer.Option(
+        parser=user_path,
         metavar="FOLDER",
         help="Folder for checkpoints, plots and the trained weights.",
         show_default="runs/MODEL-TIME",
@@ -174,6 +178,7 @@ Epochs: TypeAlias = Annotated[
 Cache: TypeAlias = Annotated[
     Path | None,
     typer.Option(
+        parser=user_path,
         metavar="FOLDER",
         help="Keep training photos here, decoded: loading them takes far less time from the second epoch on.",
         show_default=False,

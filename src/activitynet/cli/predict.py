@@ -15,6 +15,7 @@ import activitynet
 from activitynet.cli import options
 from activitynet.cli.options import PhotoProgress, RowPrinter, print_json
 from activitynet.errors import printable
+from activitynet.serialization.paths import user_path
 
 if TYPE_CHECKING:
     from activitynet.inference import Ways
@@ -42,6 +43,7 @@ def predict(
     output: Annotated[
         Path | None,
         typer.Option(
+            parser=user_path,
             metavar="FILE",
             help="Write rows into this .csv, .jsonl or .parquet file as they come, and print none.",
             show_default=False,
@@ -60,6 +62,7 @@ def predict(
     submission: Annotated[
         Path | None,
         typer.Option(
+            parser=user_path,
             metavar="FILE",
             help="PHOTO is a contest's folder: write the answers for its test photos into this CSV file.",
             show_default=False,
@@ -77,7 +80,7 @@ def predict(
     if submission is not None:
         if len(photos) != 1:
             raise typer.BadParameter("it takes one PHOTO, the contest's folder.", param_hint="--submission")
-        return _submit(predictor, Path(photos[0]), submission, tta or None)
+        return _submit(predictor, user_path(photos[0]), submission, tta or None)
     if output is not None:
         from activitynet.data.inputs import iter_photos  # noqa: PLC0415  --help needs no torch
 

@@ -12,6 +12,7 @@ from rich.table import Column
 from activitynet.cli import options
 from activitynet.cli.options import RowPrinter, print_json
 from activitynet.errors import printable
+from activitynet.serialization.paths import user_path
 
 if TYPE_CHECKING:
     from activitynet.study import StudyResult
@@ -27,11 +28,14 @@ def study(
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Argument(metavar="DATA", help="Labelled photos, as for `train`.", show_default=False),
+        typer.Argument(
+            parser=user_path, metavar="DATA", help="Labelled photos, as for `train`.", show_default=False
+        ),
     ] = None,
     run: Annotated[
         Path | None,
         typer.Option(
+            parser=user_path,
             metavar="FOLDER",
             help="The study's folder. The same command resumes it; several processes share the work.",
             show_default=False,

@@ -20,6 +20,7 @@ from activitynet.cli import options
 from activitynet.cli.options import RowPrinter, print_json
 from activitynet.data.dataset import slug
 from activitynet.errors import printable
+from activitynet.serialization.paths import user_path
 
 _RECIPES = "the recipe's"
 
@@ -235,7 +236,12 @@ def lr_find(
     workers: options.Workers = None,
     plot: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Draw the loss over the rates into this PNG.", show_default=False),
+        typer.Option(
+            parser=user_path,
+            metavar="FILE",
+            help="Draw the loss over the rates into this PNG.",
+            show_default=False,
+        ),
     ] = None,
     skip_bad: options.SkipBad = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print rates, losses and suggestion.")] = False,

@@ -1,1 +1,1 @@
-"""Photos in, tensors out: safe decoding, folders with labels, preprocessing and augmentation."""
+"""Labelled photos: data sets of many layouts, safe decoding, preprocessing and augmentation."""

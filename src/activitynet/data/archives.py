@@ -1,4 +1,4 @@
-"""Photos inside tar and Arrow files, read in place: a photo's path goes on inside the file."""
+"""Read photos inside tar and Arrow files. A photo's path is the file's path, then the name inside it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from activitynet.data.files import has_photo_extension, is_hidden, natural_key
 from activitynet.errors import DataError, ImageError, clipped
 
 COMPRESSED_TARS = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst")
-"""Extensions of compressed tar files, which are refused: they allow no random access."""
+"""Extensions of compressed tar files. They are refused, since they allow no random access."""
 
-_COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")  # how such files start
+_COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")  # first bytes of compressed files
 _LABELS = (".cls", ".json", ".txt")  # of members that describe photos
 _BLOCK = 512
 _MAX_HEADER = 2**20  # bytes of one tar header with its long names and attributes
@@ -27,14 +27,14 @@ _Signature = tuple[int, int, int, int]
 
 
 def is_container(path: Path) -> bool:
-    """Tell by its extension whether a file is meant to hold photos."""
+    """Return whether a file's extension is that of a tar or Arrow file."""
     return path.name.lower().endswith((".tar", ".arrow", *COMPRESSED_TARS))
 
 
 def file_of(path: Path) -> Path:
-    """Return the file that holds a photo's bytes: itself, or the container it lies in."""
+    """Return the file that holds a photo's bytes: the photo itself, or its container."""
     place = os.fspath(path)
-    while not os.path.isfile(place):  # noqa: PTH113 - as text: it is done for each photo of each epoch
+    while not os.path.isfile(place):  # noqa: PTH113 - faster, for each photo of each epoch
         above = os.path.dirname(place)  # noqa: PTH120
         if above == place:
             return path
@@ -46,7 +46,7 @@ def read_member(path: Path) -> bytes:
     """Read a photo, or another member, of a tar or Arrow file.
 
     Raises:
-        NotADirectoryError: The path goes on after a file of another kind.
+        NotADirectoryError: The path continues after a file that is no container.
         ImageError: The file has no such member, or is damaged.
     """
     container = file_of(path)
@@ -65,7 +65,7 @@ def read_member(path: Path) -> bytes:
 
 
 def member_names(container: Path) -> list[str]:
-    """List the members of a tar file, or the photos of an Arrow file as ``"column/row"``, in their order.
+    """List the members of a tar file, or the photos of an Arrow file as ``"column/row"``, in stored order.
 
     Raises:
         DataError: The file cannot be read, or is damaged.
@@ -89,7 +89,7 @@ def photos_inside(container: Path, left_out: list[Path] | None = None) -> list[P
 
     Args:
         container: The file.
-        left_out: Takes the members that are neither photos nor their labels.
+        left_out: Receives the members that are neither photos nor labels.
 
     Raises:
         DataError: The file cannot be read, or is damaged.
@@ -109,8 +109,8 @@ def _is_arrow(container: Path) -> bool:
 
 
 def _identity(container: Path) -> tuple[str, _Signature]:
-    """Return the key of what a process remembers of a container: it changes when the file does."""
-    status = os.stat(container)  # noqa: PTH116 - the fields are what counts
+    """Return the key of a container in this process's caches. It changes when the file does."""
+    status = os.stat(container)  # noqa: PTH116 - only the fields matter
     signature = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
     return os.path.abspath(container), signature  # noqa: PTH100 - Path.resolve would follow links
 
@@ -135,19 +135,18 @@ def _tar_index(container: str, _: _Signature) -> dict[str, tuple[int, int]]:
 def index_tar(file: IO[bytes], name: str) -> dict[str, tuple[int, int]]:
     """List the regular files in a tar file. Only headers are read.
 
-    `tarfile` by itself takes a damaged header, or the point where a file was cut off, for the end; here
-    both are errors.
+    `tarfile` alone takes a damaged header or a truncation for the end of the file; here both are errors.
 
     Args:
         file: The tar file, opened for reading.
-        name: What messages call it.
+        name: Its name in messages.
 
     Returns:
-        The offset and the size in bytes of each member, by its name.
+        Offset and size in bytes of each member, by name.
 
     Raises:
-        DataError: The file is no plain tar file, truncated or damaged; or a member is a link, is there
-            twice, or has a name that leads out of the file.
+        DataError: The file is not an uncompressed tar file, is truncated or damaged; or a member is a link,
+            occurs twice, or has a name that leads out of the file.
     """
     if file.read(8).startswith(_COMPRESSED):
         raise DataError(compressed(name))
@@ -157,12 +156,12 @@ def index_tar(file: IO[bytes], name: str) -> dict[str, tuple[int, int]]:
     try:
         with tarfile.open(fileobj=_HeaderReader(file), mode="r:", errorlevel=2) as tar:
             while (info := tar.next()) is not None:
-                tar.members = []  # type: ignore[attr-defined]  # it would keep every header
+                tar.members = []  # type: ignore[attr-defined]  # else it keeps every header
                 _add_member(members, info, length, name)
             end = tar.offset
     except DataError:
         raise
-    except Exception as error:  # damaged headers make it raise errors of any kind
+    except Exception as error:  # damaged headers can raise any error
         reason = f"it is truncated, damaged or no tar file ({clipped(error)}). Copy it again"
         raise _fault(name, reason) from error
     file.seek(end)
@@ -187,7 +186,7 @@ def _add_member(members: dict[str, tuple[int, int]], info: tarfile.TarInfo, leng
     if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in info.name:
         raise _fault(name, f"the name {info.name!r} leads out of it. Pack it with relative names")
     if not 0 <= info.offset_data <= info.offset_data + info.size <= length:
-        raise _fault(name, f"it ends in the midst of {info.name!r}. Copy it again")
+        raise _fault(name, f"it was cut off inside {info.name!r}. Copy it again")
     if str(path) in members:
         raise _fault(name, f"{str(path)!r} is in it twice. Pack each once")
     members[str(path)] = info.offset_data, info.size
@@ -196,8 +195,8 @@ def _add_member(members: dict[str, tuple[int, int]], info: tarfile.TarInfo, leng
 def compressed(name: str) -> str:
     """Return the message that refuses a compressed tar file."""
     return (
-        f"cannot use {name!r}: it is compressed, and photos are read from it in random order. Uncompress it "
-        f"(gunzip, bunzip2, unxz or unzstd), which for photos takes hardly more room."
+        f"cannot use {name!r}: it is compressed, which prevents random access. Uncompress it (gunzip, "
+        f"bunzip2, unxz or unzstd); photos take hardly more space then."
     )
 
 
@@ -206,7 +205,7 @@ def _fault(name: str, reason: str) -> DataError:
 
 
 class _HeaderReader:
-    """A file that refuses to read much at once: a header may claim any size."""
+    """A file that refuses large reads, since a damaged header can claim any size."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -223,7 +222,7 @@ class _HeaderReader:
 def arrow_table(path: Path) -> Any:
     """Return an Arrow stream file, such as `datasets` saves, as a memory-mapped `pyarrow.Table`.
 
-    Its buffers are checked to be as long as they claim.
+    Its buffers are checked to lie within the file.
 
     Raises:
         DataError: ``pyarrow`` is not installed; or the file cannot be read, is damaged or compressed.
@@ -236,14 +235,14 @@ def arrow_table(path: Path) -> Any:
         raise DataError(
             f"to read {str(path)!r}, install pyarrow: pip install 'activitynet[datasets]'."
         ) from error
-    except Exception as error:  # damaged files make it raise errors of any kind
+    except Exception as error:  # damaged files can raise any error
         reason = clipped(error) or type(error).__name__
         raise DataError(f"cannot read Arrow file {str(path)!r}: {reason}. Write it again.") from error
 
 
 @functools.cache
 def _arrow_table(container: str, _: _Signature) -> Any:
-    import pyarrow as arrow  # noqa: PLC0415 - only for those who have such files
+    import pyarrow as arrow  # noqa: PLC0415 - optional
 
     with open(container, "rb") as file:  # noqa: PTH123
         whole = arrow.py_buffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
@@ -258,7 +257,7 @@ def _arrow_table(container: str, _: _Signature) -> Any:
                 raise ValueError("it is compressed")
             batches.append(batch)
         table = arrow.Table.from_batches(batches, stream.schema)
-    image_columns(table)  # fails where names are no text
+    image_columns(table)  # fails if names are not text
     return table
 
 

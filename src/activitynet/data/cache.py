@@ -1,4 +1,4 @@
-"""Cache decoded photos on disk, small and upright, for the epochs after the first."""
+"""Cache decoded, shrunk photos on disk for later epochs."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from PIL import Image
 from activitynet.data.archives import file_of
 from activitynet.data.decode import decode_image, read_photo
 from activitynet.errors import DataError, StorageError
+from activitynet.serialization.paths import user_path
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ class CachedPhoto:
         self.pixels = pixels
 
     def decode(self, *, at_least: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-        """Return the pixels, whatever size is asked for."""
+        """Return the pixels; ``at_least`` is ignored."""
         return self.pixels
 
 
@@ -90,7 +91,7 @@ class PhotoCache:
         for name, value in (("size", size), ("max_bytes", max_bytes)):
             if type(value) is not int or value < 1:
                 raise DataError(f"{name} must be a whole number from 1, got {value!r}.")
-        self.folder = Path(folder)
+        self.folder = user_path(folder)
         self.size = size
         self.max_bytes = max_bytes
         self._keys: dict[str, tuple[_Signature, str]] = {}  # by path, of photos that this process has read

@@ -1,4 +1,4 @@
-"""Labelled photos in folders, one a class."""
+"""List labelled photos in one folder per class."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from activitynet.data.dataset import PhotoData, split_named
 from activitynet.data.files import is_folder, is_photo, left_out_note, visible_entries, walk_files
 from activitynet.data.listing import Entry, listed_photos
 from activitynet.errors import DataError
+from activitynet.serialization.paths import user_path
 
 _LAYOUT = (
     "Put the photos of each class in a folder with its name: data/dancing/1.jpg, "
@@ -25,12 +26,11 @@ def open_folder(
     val_fraction: float = 0.2,
     seed: int = 0,
 ) -> PhotoData:
-    """List the photos of a folder that holds one folder a class, perhaps below ``train``, ``val``, ``test``.
+    """List the photos of a folder with one folder per class, optionally below ``train``, ``val``, ``test``.
 
-    Photos may lie at any depth below their class's folder; hidden files are passed over. Splits may have
-    other usual names (`split_named`). A folder without photos is no class, and neither is a training run.
-    Where there is ``train`` (or no split at all) but no ``val``, a share of each class's photos is held
-    out; a class with a single photo keeps it for training.
+    Photos may lie at any depth below their class's folder; hidden files are ignored. Splits may have
+    other usual names (`split_named`). Folders without photos and training runs are not classes. Without
+    ``val``, a share of each class's photos is held out; a class with a single photo keeps it for training.
 
     Args:
         path: The folder.
@@ -42,11 +42,11 @@ def open_folder(
         seed: Fixes which photos are held out, in [0, 2**32).
 
     Raises:
-        DataError: The folder is missing, empty or laid out in another way, a folder is no known class,
-            there are photos to train on of one class only; or folders look like splits of unknown names,
-            and ``classes`` does not say that they are classes.
+        DataError: The folder is missing, empty or has another layout; a folder is not a known class; the
+            training photos have only one class; or folders look like splits with unknown names and are
+            not in ``classes``.
     """
-    root = Path(path)
+    root = user_path(path)
     if not is_folder(root):
         fault = "is not a folder" if os.path.lexists(root) else "cannot be found"
         raise DataError(f"data folder {str(root)!r} {fault}. {_LAYOUT}")
@@ -73,7 +73,7 @@ def open_folder(
 
 
 def _folders_by_split(root: Path, ignored: list[Path]) -> dict[str, list[Path]]:
-    """Find the class folders of each split; without splits, all are for training."""
+    """Find the class folders of each split. Without splits, all are for training."""
     folders = _subfolders(root, ignored)
     splits: dict[str, Path] = {}
     classes = []
@@ -113,7 +113,7 @@ def _subfolders(folder: Path, ignored: list[Path]) -> list[Path]:
 
 def _entries(folder: Path, split: str, ignored: list[Path]) -> list[Entry]:
     """List the photos below a class's folder, in natural order."""
-    # A name is text that is the same on every system and fits into JSON.
+    # Normalised, so that the name is the same on every system and fits into JSON.
     label = unicodedata.normalize("NFC", os.fsencode(folder.name).decode("utf-8", errors="replace"))
     entries = []
     for file in walk_files(folder, ignored):
@@ -131,7 +131,7 @@ def _holds_photos(folder: Path) -> bool:
 
 
 def _check_no_splits(folders: list[Path]) -> None:
-    """Refuse folders that hold the same folders and no photos beside them, as splits do."""
+    """Refuse folders that hold the same folders and no photos: they look like splits."""
     holders: dict[str, Path] = {}
     shared: dict[tuple[Path, Path], list[str]] = {}
     for folder in folders:

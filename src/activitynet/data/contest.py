@@ -1,4 +1,4 @@
-"""The layout of an activity contest: photos named by id, their answers in CSV files, and a submission.
+"""Read the layout of an activity contest (photos named by id, answers in CSV files), write submissions.
 
 ``img_train/``, ``img_test/``, ``train_answers.csv`` (``img_id,target_feature``) and
 ``activity_categories.csv`` (``id,category``).
@@ -31,6 +31,7 @@ from activitynet.data.splits import check_val_fraction, train_val_split
 from activitynet.data.tables import read_rows
 from activitynet.errors import DataError, clipped, did_you_mean, shown
 from activitynet.serialization.atomic import write_text
+from activitynet.serialization.paths import user_path
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ _LISTED = 10  # photos that one message names
 
 
 class Predicted(Protocol):
-    """What a submission needs of a prediction, such as `activitynet.Prediction`."""
+    """A prediction for a submission, such as `activitynet.Prediction`."""
 
     @property
     def source(self) -> str:
@@ -49,7 +50,7 @@ class Predicted(Protocol):
 
     @property
     def label(self) -> str | None:
-        """Its class, or `None` where it could not be read."""
+        """Its class, or `None` if it could not be read."""
 
     @property
     def error(self) -> str | None:
@@ -57,8 +58,8 @@ class Predicted(Protocol):
 
 
 def is_contest(path: str | os.PathLike[str]) -> bool:
-    """Tell whether a folder is laid out like the contest's."""
-    folder = Path(path)
+    """Return whether a folder has the contest's layout."""
+    folder = user_path(path)
     return is_folder(folder / TRAIN) and any((folder / name).is_file() for name in (ANSWERS, CATEGORIES))
 
 
@@ -71,27 +72,26 @@ def open_contest(
 ) -> PhotoData:
     """List the labelled photos of a contest's folder, with a share of each class held out.
 
-    The contest names no groups: near-duplicates are looked for (`group_duplicates`), which opens every photo,
-    and stay on one side.
+    The contest has no groups. Every photo is opened to find near-duplicates (`group_duplicates`), which stay
+    in one split.
 
-    Every category of ``activity_categories.csv`` is a class, those without photos too, so that a model
-    has an output for each. The photos of ``img_test`` have no labels and are not listed: `photos_to_answer`
-    lists them.
+    Every category of ``activity_categories.csv`` is a class, even without photos. The photos of
+    ``img_test`` have no labels; `photos_to_answer` lists them.
 
     Args:
         path: The folder.
         classes: Class names in the order of the labels, each one of the categories. By default they are
-            `ACTIVITIES` where the categories are those, whatever their ids, or else the categories in
-            the order of their file.
+            `ACTIVITIES` if the categories are those, with any ids; otherwise the categories in the order
+            of their file.
         val_fraction: Share of the photos to hold out, in [0, 1); with 0 no photo is opened.
         seed: Fixes which photos are held out, in [0, 2**32).
 
     Raises:
-        DataError: A file is missing or damaged, an answer names no photo or no category, or a photo has
+        DataError: A file is missing or damaged, an answer names an unknown photo or category, or a photo has
             no answer.
     """
     check_val_fraction(val_fraction, seed)
-    folder = Path(path)
+    folder = user_path(path)
     categories = read_categories(folder)
     answers = folder / ANSWERS
     files = _files(folder / TRAIN)
@@ -128,7 +128,7 @@ def open_contest(
 
 
 def _classes(folder: Path, categories: dict[str, str]) -> tuple[str, ...]:
-    """Return `ACTIVITIES` where the categories are those, or else the categories in their order."""
+    """Return `ACTIVITIES` if the categories are those; otherwise the categories in their order."""
     try:
         names = inferred_classes(categories.values())
     except DataError as error:
@@ -137,12 +137,12 @@ def _classes(folder: Path, categories: dict[str, str]) -> tuple[str, ...]:
 
 
 def photos_to_answer(path: str | os.PathLike[str]) -> tuple[Path, ...]:
-    """List the photos to be answered for, in natural order.
+    """List the contest's test photos, in natural order.
 
     Raises:
         DataError: There are none.
     """
-    folder = Path(path) / TEST
+    folder = user_path(path) / TEST
     files = visible_entries(folder)
     photos = tuple(file for file in files if is_photo(file))
     if not photos:
@@ -158,16 +158,16 @@ def write_submission(
     """Write the answers for a contest's test photos: ``id,target_feature``, in natural order.
 
     Args:
-        path: The CSV file to write; it is there as a whole or not at all.
+        path: The CSV file, written whole or not at all.
         predictions: One for each photo of `photos_to_answer`, in any order.
-        folder: The contest's folder, which says how ids are written.
+        folder: The contest's folder, which shows how ids are written.
 
     Raises:
-        DataError: A photo could not be read, has no prediction or two, or a label is no category.
-            Nothing is written then.
+        DataError: A photo could not be read, has no prediction or two, or a label is not a category.
+            Then nothing is written.
         StorageError: The file cannot be written.
     """
-    folder = Path(folder)
+    folder = user_path(folder)
     categories = read_categories(folder)
     ids, index = list(categories), ClassIndex(tuple(categories.values()))
     photos = photos_to_answer(folder)
@@ -204,12 +204,12 @@ def write_submission(
 
 
 def read_categories(folder: str | os.PathLike[str]) -> dict[str, str]:
-    """Return the category that each id means, in the order of ``activity_categories.csv``.
+    """Return the category of each id, in the order of ``activity_categories.csv``.
 
     Raises:
         DataError: The file is missing or damaged, or it has an id or a category twice.
     """
-    table = Path(folder) / CATEGORIES
+    table = user_path(folder) / CATEGORIES
     categories: dict[str, str] = {}
     for row, (category_id, category) in _read_pairs(table, "id", "category").items():
         if category_id in categories or category in categories.values():
@@ -248,13 +248,13 @@ def _files(folder: Path) -> dict[str, Path]:
 
 
 def _ids_have_suffixes(folder: Path) -> bool:
-    """Tell whether the answers name photos with their extension; a submission does as they do."""
+    """Return whether the answers name photos with their extension, as submissions then do."""
     for photo_id, _ in _read_pairs(folder / ANSWERS, "img_id", "target_feature").values():
         return has_photo_extension(Path(photo_id))
     return False
 
 
 def _some(names: Sequence[str]) -> str:
-    """Name the first of many."""
+    """Count names, and list the first."""
     listed = ", ".join(repr(name) for name in names[:_LISTED])
     return f"{len(names)} photos ({listed}{', …' if len(names) > _LISTED else ''})"

@@ -49,7 +49,7 @@ def inferred_classes(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def read_class_names(path: Path) -> list[str]:
-    """Read class names from a text file, one a line; blank lines are ignored.
+    """Read class names from a text file, one per line. Blank lines are ignored.
 
     Raises:
         DataError: The file cannot be read, is not UTF-8 text, or has no names.
@@ -140,7 +140,7 @@ SPLIT_NAMES = {
 
 
 def split_named(name: str) -> str | None:
-    """Return the split that a name means, or `None`: ``"train"`` for ``"Training"`` and ``"train_set"``."""
+    """Return the split of a name, or `None`: ``"train"`` for ``"Training"`` and ``"train_set"``."""
     return SPLIT_NAMES.get(re.sub(r"[\W_]*(set|data|images|photos)$", "", name.lower()))
 
 

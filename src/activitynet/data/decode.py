@@ -1,4 +1,4 @@
-"""Bytes of any origin to an upright RGB image, or one clear error."""
+"""Decode photos from untrusted bytes into upright RGB images."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from activitynet.data.files import HEIF_REMEDY, can_read_heif, is_heif
 from activitynet.errors import DataError, ImageError, clipped
 
 MAX_PIXELS = 178_956_970
-"""Most pixels of a photo: the size from which Pillow suspects a decompression bomb and refuses."""
+"""Most pixels of a photo: Pillow's limit against decompression bombs."""
 
-# Only formats whose decoders are part of Pillow: EPS, for one, would start a program.
+# Only formats that Pillow decodes itself: EPS, for example, would start a program.
 _FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "PPM", "AVIF", "JPEG2000", "HEIF")
 _READABLE = "JPEG, PNG, GIF, WebP, BMP, TIFF, PPM, AVIF or JPEG 2000"
 
@@ -41,8 +41,8 @@ _UPRIGHT = {
 Image.init()  # registers the decoders, once and before any thread looks for one
 _warnings_lock = threading.Lock()
 
-# Pillow warns of damaged metadata and of frames that are not taken, without the photo's name. What matters
-# is refused. For good, since all threads share the filters: one for each photo would make them take turns.
+# Pillow warns of damaged metadata and ignored frames, without the photo's name. The filter is permanent:
+# all threads share filters, and changing them for each photo would need a lock.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
@@ -55,20 +55,19 @@ def decode_image(
 ) -> Image.Image:
     """Decode a photo into an upright image of mode RGB.
 
-    EXIF orientation is applied, transparency is laid over white, deeper grey is scaled to 8 bits, and the
-    first frame of an animation is taken.
+    EXIF orientation is applied, transparency is blended with white, grey of more than 8 bits is scaled to 8
+    bits, and the first frame of an animation is taken.
 
     With ``at_least``, a JPEG may be decoded at a half, a quarter or an eighth of its size, which is several
-    times as fast. The result is slightly softer near its new size, and stretched by less than a pixel: good
-    enough for training, where photos vary by far more.
+    times faster. The result is slightly softer and stretched by less than a pixel: good enough for training,
+    where augmentation changes photos far more.
 
     Args:
         source: Path of a file, bytes of a file, or an open image (which is not changed).
-        at_least: Height and width, each 1 or more, below which the upright photo is not reduced. `None`
-            decodes in full, and so does everything but a JPEG's path or bytes.
-        max_pixels: Refuse a photo with more pixels than this before it is decoded. Pillow's own bound applies
-            as well.
-        name: What an error calls the photo; by default its path.
+        at_least: Least height and width, each 1 or more, to which the upright photo may be reduced. `None`
+            decodes in full size, as always for other formats than JPEG and for open images.
+        max_pixels: Refuse a photo with more pixels before decoding it. Pillow's own limit applies too.
+        name: The photo's name in errors; by default its path.
 
     Raises:
         ImageError: The photo is missing, empty, truncated, too large or not an image.
@@ -82,10 +81,10 @@ def decode_image(
 
 
 def read_photo(path: str | os.PathLike[str]) -> bytes:
-    """Read a photo's file as `decode_image` would, and leave it encoded.
+    """Read the bytes of a photo's file, with the checks of `decode_image`.
 
     Raises:
-        ImageError: The file cannot be read, or is none.
+        ImageError: The file cannot be read, or is not a regular file.
     """
     name = _name(path)
     with _typed_errors(name), _open_file(path, name) as file:
@@ -93,18 +92,18 @@ def read_photo(path: str | os.PathLike[str]) -> bytes:
 
 
 class OpenPhoto:
-    """A photo whose format and size are known before it is decoded. Others than JPEGs are decoded at once.
+    """A photo whose format and size are known before it is decoded. Only JPEGs are decoded later.
 
     Args:
-        file: Its bytes. Whoever opened it closes it, after `decode`.
-        name: What an error calls the photo.
+        file: Its open file. The caller closes it, after `decode`.
+        name: The photo's name in errors.
         max_pixels: Refuse a photo with more pixels than this.
 
     Attributes:
         format: Pillow's name of the format: ``"JPEG"``, ``"PNG"`` and so on.
 
     Raises:
-        ImageError: The photo is empty, too large or not an image, or is no JPEG and damaged.
+        ImageError: The photo is empty, too large or not an image; or it is damaged and not a JPEG.
     """
 
     def __init__(self, file: IO[bytes], name: str, *, max_pixels: int = MAX_PIXELS) -> None:
@@ -125,7 +124,7 @@ class OpenPhoto:
         return (height, width) if self._sideways else (width, height)
 
     def decode(self, *, at_least: tuple[int, int] | None = None) -> Image.Image:
-        """Return the photo upright and in mode RGB, as `decode_image` does. To be called once.
+        """Return the photo upright and in mode RGB, as `decode_image` does. Call it once.
 
         Raises:
             ImageError: The photo is damaged or truncated.
@@ -139,13 +138,13 @@ class OpenPhoto:
             return self._finished()
 
     def _finished(self) -> Image.Image:
-        self._file.decoding = self._image.format != "JPEG2000"  # its decoder reads until nothing comes
+        self._file.decoding = self._image.format != "JPEG2000"  # its decoder reads past the end
         try:
             return _finish(self._image)
         except ValueError:
             if self.format != "PNG":
                 raise
-            # Metadata behind the pixels may be too large for Pillow, too.
+            # Metadata after the pixels can be too large for Pillow, too.
             self._file, self._image = _identify(_StrictReader(_without_metadata(self._file)), self._name)
             self._file.decoding = True
             return _finish(self._image)
@@ -155,7 +154,7 @@ def open_photo(path: str | os.PathLike[str]) -> OpenPhoto:
     """Read a photo's file, and its size from the header; decode it later.
 
     Raises:
-        ImageError: The file cannot be read, or is no photo.
+        ImageError: The file cannot be read, or is not a photo.
     """
     return OpenPhoto(io.BytesIO(read_photo(path)), _name(path))
 
@@ -197,7 +196,7 @@ def _typed_errors(name: str) -> Iterator[None]:
         yield
     except ImageError:
         raise
-    except Exception as error:  # damaged or hostile bytes make decoders raise errors of any kind
+    except Exception as error:  # damaged or hostile bytes can raise any error
         raise ImageError(f"cannot read photo {name!r}: {_why(error)}") from error
 
 
@@ -227,8 +226,8 @@ def _open_file(source: str | os.PathLike[str] | bytes, name: str) -> IO[bytes]:
 class _StrictReader:
     """A file that refuses to be read past its end while an image is being decoded.
 
-    Pillow does so itself, unless some other library has set ``ImageFile.LOAD_TRUNCATED_IMAGES``. Nor is room
-    made for more than the file holds, whatever length a chunk of it claims to have.
+    Pillow does the same, unless another library has set ``ImageFile.LOAD_TRUNCATED_IMAGES``. Reads are
+    limited to the length of the file, whatever length a chunk claims.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -263,7 +262,7 @@ def _identify(file: Any, name: str) -> tuple[Any, ImageFile.ImageFile]:
             continue
         file.seek(0)
         damage = contextlib.suppress(SyntaxError, IndexError, TypeError, struct.error)
-        with damage, _without_size_warning(image_format == "GIF"):  # whose frames may be larger than it
+        with damage, _without_size_warning(image_format == "GIF"):  # its frames may be larger
             try:
                 return file, factory(file, "")
             except (SyntaxError, ValueError):
@@ -290,7 +289,7 @@ def _identify(file: Any, name: str) -> tuple[Any, ImageFile.ImageFile]:
 
 
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-_METADATA = {b"iCCP", b"iTXt", b"tEXt", b"zTXt"}  # chunks of a PNG that have no part in its pixels
+_METADATA = {b"iCCP", b"iTXt", b"tEXt", b"zTXt"}  # chunks of a PNG that do not affect its pixels
 
 
 def _without_metadata(file: Any) -> IO[bytes]:
@@ -311,9 +310,9 @@ _WHITE_IS_ZERO = 0
 
 
 def _with_black_as_zero(file: Any) -> IO[bytes] | None:
-    """Return a TIFF in which white is 0 as one in which black is 0; `None` if it is no such TIFF.
+    """Mark a TIFF in which white is 0 as one in which black is 0; return `None` for other TIFFs.
 
-    Pillow knows more kinds of the latter. `_scaled_grey` inverts the former.
+    Pillow reads more kinds of the latter. `_scaled_grey` inverts the values.
     """
     file.seek(0)
     content = bytearray(file.read())
@@ -334,8 +333,8 @@ def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
     width, height = image.size
     if width * height > max_pixels:
         raise ImageError(
-            f"cannot read photo {name!r}: it has {width} x {height} pixels, and at most {max_pixels} in all "
-            f"are read. Scale it down."
+            f"cannot read photo {name!r}: it has {width} x {height} pixels; the limit is {max_pixels} in "
+            f"total. Scale it down."
         )
 
 
@@ -347,14 +346,14 @@ def _finish(image: Image.Image) -> Image.Image:
     if orientation not in _UPRIGHT:
         return image
     upright = image.transpose(_UPRIGHT[orientation])
-    upright.info = {}  # it says how to turn the photo, to whoever is handed it next
+    upright.info = {}  # it still holds the orientation
     return upright
 
 
 @contextlib.contextmanager
 def _without_size_warning(can_come: bool) -> Iterator[None]:
-    """Silence Pillow's warning about a large photo, which some decoders repeat when they begin or load."""
-    # Filters are shared by all threads, so they are touched only where the warning can come.
+    """Silence Pillow's warning about large photos, which some decoders repeat."""
+    # All threads share the filters, so they are changed only if the warning is possible.
     if not can_come:
         yield
         return
@@ -366,17 +365,17 @@ def _without_size_warning(can_come: bool) -> Iterator[None]:
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(_EXIF_ORIENTATION, 1))
-    except Exception:  # damaged EXIF does not damage the picture: it is taken as it stands
+    except Exception:  # damaged EXIF: take the photo as stored
         return 1
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     image_format = image.format
     if image.mode == "RGB" and not image.has_transparency_data:
-        return image  # a copy of megabytes can cost as much as decoding them
+        return image  # copying is slow
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         return _scaled_grey(image).convert("RGB")
-    if image.mode in {"La", "RGBa"}:  # premultiplied: the one conversion there is
+    if image.mode in {"La", "RGBa"}:  # premultiplied: Pillow has this conversion only
         image = image.convert(image.mode.upper())
     if image.has_transparency_data:
         image = image.convert("RGBA")
@@ -396,11 +395,11 @@ def _scaled_grey(image: Image.Image) -> Image.Image:
         stored = stored.view(np.uint32)
     values = stored.astype(np.float32)
     peak = float(values[np.isfinite(values)].max(initial=0))
-    if image.mode == "F":  # its range is not written anywhere: take the customary one that holds them
+    if image.mode == "F":  # its range is not stored: take the smallest usual one
         white = next((limit for limit in (1.0, 255.0, 65535.0) if peak <= limit), peak)
     elif 8 < bits < 32:  # 12 and 16 bits of a TIFF
         white = float(2 ** (bits - signed) - 1)
-    else:  # 32 bits hold 16 as a rule
+    else:  # 32 bits usually hold 16
         white = max(65535.0, peak)
     values = np.nan_to_num(values, nan=0, posinf=white, neginf=0).clip(0, white)
     if tags.get(_PHOTOMETRY) == _WHITE_IS_ZERO:

@@ -1,4 +1,4 @@
-"""Drawn scenes: a labelled data set to try things on without any photos. Drawings, never photos."""
+"""Draw a small labelled data set of pictograms, for tests and trials without photos."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 from activitynet.data.dataset import ACTIVITIES, slug
 from activitynet.errors import DataError, StorageError, did_you_mean
 from activitynet.serialization import atomic
+from activitynet.serialization.paths import user_path
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -32,9 +33,9 @@ _MOST = 9999
 _JPEG_QUALITY = 85
 _NOTE = "README.txt"
 _TITLE = "Drawings made by activitynet, never photos"
-# Everything that this module writes below a sample-data folder.
+# All files and folders that this module writes.
 _OURS = re.compile(r"README\.txt|(train|val)(/\w+(/\d{4}\.jpg)?)?")
-# Shapes are drawn this many times larger and averaged down, so that edges come out smooth.
+# Shapes are drawn this many times larger, then averaged, for smooth edges.
 _SUPERSAMPLE = 2
 # Lengths of the body's parts as shares of the standing height; the last two are half widths from the front.
 _TRUNK, _NECK, _HEAD, _UPPER_ARM, _FOREARM, _LEG = 0.28, 0.035, 0.088, 0.165, 0.15, 0.235
@@ -52,36 +53,36 @@ def draw_sample_data(
     seed: int = 0,
     classes: Sequence[str] = ACTIVITIES,
 ) -> Path:
-    """Draw a small labelled data set: people at 20 kinds of activity, as pictograms.
+    """Draw a small labelled data set: pictograms of people in 20 kinds of activity.
 
-    Use it to try things out without any photos. Scores on it say nothing about photos. Pictures lie at
-    ``folder/train/<class>/0000.jpg`` and ``folder/val/<class>/0000.jpg``, the class's name as `slug`
-    gives it. Each picture depends on the seed, its split, its class and its number only: the first 40 of
-    a class are the same whether 40 or 400 are drawn. On one version of Pillow they are the same bytes.
+    Use it to try things out without photos. Scores on it say nothing about photos. Pictures are written to
+    ``folder/train/<class>/0000.jpg`` and ``folder/val/<class>/0000.jpg``, with the `slug` of the class. A
+    picture depends only on seed, split, class and number: the first 40 of a class are the same whether 40
+    or 400 are drawn. With the same version of Pillow their bytes are the same.
 
-    The folder appears whole or not at all. It may be missing or empty, or an earlier one of this
-    function, which is then replaced. A folder that holds anything else is left alone.
+    The folder is written whole or not at all. It must be missing, empty, or an earlier result of this
+    function, which is replaced.
 
     Args:
-        folder: Where to put the data set. Missing parent folders are made.
+        folder: Where to write the data set. Missing parent folders are made.
         train_per_class: Training pictures of each class, 1 to 9999.
         val_per_class: Validation pictures of each class, 0 to 9999.
         size: Side of the pictures in pixels, 32 to 1024.
-        seed: Changes every picture.
-        classes: What to draw, each one of `activitynet.ACTIVITIES`.
+        seed: Seed of all pictures.
+        classes: Classes to draw, from `activitynet.ACTIVITIES`.
 
     Returns:
         The folder.
 
     Raises:
         DataError: A class cannot be drawn, or a number is out of range.
-        StorageError: Something else is in the folder's place, or it cannot be written.
+        StorageError: The folder holds other files, or cannot be written.
     """
     names = _checked_classes(classes)
     _check_number("train_per_class", train_per_class, 1, _MOST)
     _check_number("val_per_class", val_per_class, 0, _MOST)
     _check_number("size", size, *_SIZES)
-    folder = Path(folder)
+    folder = user_path(folder)
     _check_replaceable(folder)
     counts = {"train": train_per_class, "val": val_per_class}
     with atomic.replaced_folder(folder) as new:
@@ -97,14 +98,14 @@ def draw_sample_data(
 
 
 def draw_picture(activity: str, index: int, *, split: str, size: int = 128, seed: int = 0) -> Image.Image:
-    """Draw one picture. The same arguments give the same picture.
+    """Draw one picture. Equal arguments give equal pictures.
 
     Args:
         activity: One of `activitynet.ACTIVITIES`.
-        index: Which of the activity's pictures. Its scenes take turns.
-        split: What the picture is for. No two splits share one.
+        index: Number of the picture; an activity's scenes alternate.
+        split: The picture's split. Different splits have different pictures.
         size: Side in pixels, 32 to 1024.
-        seed: Changes every picture.
+        seed: Seed of all pictures.
 
     Returns:
         A square RGB image.
@@ -189,7 +190,7 @@ class _Canvas:
                     (x0, y0), (x1, y1) = _pairs(numbers)
                     self._polygon([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], self._colours[colour])
                 case _:
-                    raise ValueError(f"drawn.toml has a shape that nobody can draw: {shape!r}")
+                    raise ValueError(f"drawn.toml has an unknown shape: {shape!r}")
 
     def finish(self) -> Image.Image:
         """Return the picture averaged down, unevenly lit, blurred and grainy."""

@@ -29,15 +29,14 @@ def group_duplicates(photos: Sequence[Photo], *, workers: int = 4) -> tuple[Phot
     """Put photos that are exact or near-duplicates of one another into one group.
 
     Near-duplicates were encoded again, resized, mirrored or slightly cropped. Groups are connected: a photo
-    that resembles two others joins them. Every photo is decoded; the log shows the progress.
+    that resembles two others connects them. Every photo is decoded; the log shows the progress.
 
     Args:
         photos: The photos; groups they already have are replaced.
         workers: Threads that decode, at least 1. The result does not depend on it.
 
     Returns:
-        The photos in their order. A photo without duplicates has no group, nor has one that cannot be read:
-        `check_photos` handles those.
+        The photos in their order. Photos without duplicates and unreadable photos have no group.
     """
     _log.info("looking for near-duplicates among %d photos", len(photos))
     scanned = scan_photos(photos, perceptual=True, workers=workers)

@@ -1,4 +1,4 @@
-"""Finding photo files in folders: what counts as a photo, in which order they come, what is left out."""
+"""Find photo files in folders, in a fixed order."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ IMAGE_EXTENSIONS = frozenset(
 )
 _HEIF_EXTENSIONS = frozenset({".heic", ".heif", ".hif", ".heics"})
 _HEIF = re.compile(rb"....ftyp(hei[cmsx]|hev[cmsx]|mif1|msf1)", re.DOTALL)
-_PHOTO = re.compile(  # how the files start that `activitynet.data.decode` reads, TIFF apart
+_PHOTO = re.compile(  # first bytes of the formats that `activitynet.data.decode` reads, except TIFF
     rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP|BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0"
     rb"|....ftypavi[fs]|\0\0\0\x0cjP  \r\n|\xff\x4f\xff\x51|P[1-6]\s+[#0-9]",
     re.DOTALL,
 )
-_TIFF = re.compile(rb"II\*\0|MM\0\*")  # raw photos of cameras start so, too
+_TIFF = re.compile(rb"II\*\0|MM\0\*")  # raw photos of cameras start the same way
 _COPIES = ("~", ".bak", ".orig", "_original", ".old", ".tmp", ".part", ".partial", ".crdownload", ".download")
 _LEFT_BY_SYSTEMS = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 _NO_CLASSES = frozenset(
@@ -32,42 +32,37 @@ _NO_CLASSES = frozenset(
 
 
 def natural_key(name: str) -> tuple[list[str | int], str]:
-    """Return a sort key that puts ``"2"`` before ``"10"`` and ignores case, alike on every system."""
+    """Return a sort key that puts ``"2"`` before ``"10"`` and ignores case, the same on every system."""
     # Splitting on a group alternates text and digits, so two keys never compare a text with a number.
     pieces = re.split(r"([0-9]+)", name)
     return [int(piece) if index % 2 else piece.casefold() for index, piece in enumerate(pieces)], name
 
 
 def is_hidden(name: str) -> bool:
-    """Tell whether a file or folder is a dot file or one that an operating system leaves behind."""
+    """Return whether a file or folder is a dot file, or was left by an operating system."""
     return name.startswith(".") or name.lower() in _LEFT_BY_SYSTEMS
 
 
 def absolute(path: Path) -> Path:
-    """Return a path from the root, without dots, links as they are named."""
+    """Return an absolute path without dots. Links are not followed."""
     return Path(os.path.abspath(path))  # noqa: PTH100 - Path.resolve would follow them
 
 
 def is_folder(path: str | Path) -> bool:
-    """Tell whether a path is a folder, or a link to one."""
-    return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir may raise where no permission is given
-
-
-def expand_user(path: str | os.PathLike[str]) -> str:
-    """Return a path as text, with the user's home folder in place of a ``~`` that it begins with."""
-    return os.path.expanduser(os.fspath(path))  # noqa: PTH111 - as text: it may be a URL or a pattern
+    """Return whether a path is a folder, or a link to one."""
+    return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir may raise without permission
 
 
 def has_photo_extension(path: Path) -> bool:
-    """Tell by its extension whether a file is meant to be a photo of a format that is read."""
+    """Return whether a file's extension is that of a photo in a supported format."""
     suffix = path.suffix.lower()
     return suffix in IMAGE_EXTENSIONS or (suffix in _HEIF_EXTENSIONS and can_read_heif())
 
 
 def is_photo(path: Path) -> bool:
-    """Tell whether a file is meant to be a photo: by its extension, or else by how its content starts.
+    """Return whether a file is a photo, by its extension or its first bytes.
 
-    Backup copies and unfinished downloads of photos (``1.jpg.part``, ``1.jpg_original``) are none.
+    Backup copies and unfinished downloads (``1.jpg.part``, ``1.jpg_original``) are not photos.
     """
     if has_photo_extension(path):
         return True
@@ -84,15 +79,15 @@ def is_photo(path: Path) -> bool:
 
 
 def is_heif(start: bytes) -> bool:
-    """Tell by the first 16 bytes of a file whether it is a photo of the format HEIC or HEIF."""
+    """Return whether a file is a HEIC or HEIF photo, by its first 16 bytes."""
     return _HEIF.match(start) is not None
 
 
 @functools.cache
 def can_read_heif() -> bool:
-    """Make Pillow read HEIC and HEIF, and tell whether it does: where pillow-heif is installed."""
+    """Register pillow-heif with Pillow, and return whether it is installed."""
     try:
-        import pillow_heif  # noqa: PLC0415 - only for those who have such photos
+        import pillow_heif  # noqa: PLC0415 - optional
     except ImportError:
         return False
     pillow_heif.register_heif_opener()
@@ -103,11 +98,11 @@ HEIF_REMEDY = "To read HEIC photos: pip install 'activitynet[heif]'."
 
 
 def left_out_note(left_out: Sequence[Path], count: int | None = None) -> str:
-    """Say how many files and folders were left out, name up to three, and what to do about HEIC.
+    """Say how many files and folders were left out, with up to three names and a remedy for HEIC photos.
 
     Args:
         left_out: The files and folders, or the first of them.
-        count: How many there are in all.
+        count: Their total number.
     """
     count = len(left_out) if count is None else count
     some = ", ".join(repr(path.name) for path in left_out[:3])
@@ -117,11 +112,11 @@ def left_out_note(left_out: Sequence[Path], count: int | None = None) -> str:
 
 
 def visible_entries(folder: Path, left_out: list[Path] | None = None) -> list[Path]:
-    """List what a folder holds in natural order, without hidden entries and folders that systems keep.
+    """List the entries of a folder in natural order, without hidden ones and folders of operating systems.
 
     Args:
         folder: The folder.
-        left_out: Takes the folders that are left out, such as ``lost+found``; hidden ones are not named.
+        left_out: Receives the folders that are left out, such as ``lost+found``, except hidden ones.
 
     Raises:
         DataError: The folder cannot be read.
@@ -137,7 +132,7 @@ def visible_entries(folder: Path, left_out: list[Path] | None = None) -> list[Pa
 
 
 def _is_made_by_training(folder: Path) -> bool:
-    """Tell whether a folder holds a training run, with its plots, or weights."""
+    """Return whether a folder holds a training run or weights."""
     return (folder / "config.json").is_file() and (
         (folder / "photos.txt").is_file() or (folder / "model.safetensors").is_file()
     )
@@ -146,12 +141,12 @@ def _is_made_by_training(folder: Path) -> bool:
 def walk_files(folder: Path, left_out: list[Path] | None = None) -> Iterator[Path]:
     """Yield every file below a folder, depth first in natural order, without hidden ones.
 
-    Links to folders are followed, but no folder is entered twice, so that a loop of links ends. Folders of
-    training runs below it are not entered.
+    Links to folders are followed, but no folder is entered twice, so a loop of links ends. Folders of
+    training runs are skipped.
 
     Args:
         folder: The folder.
-        left_out: Takes the folders that are left out: runs, weights, and those of `visible_entries`.
+        left_out: Receives the folders that are left out: runs, weights, and those of `visible_entries`.
 
     Raises:
         DataError: A folder cannot be read.

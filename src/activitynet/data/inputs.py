@@ -1,4 +1,4 @@
-"""Whatever someone wants predicted, as a stream of named photos."""
+"""Turn paths, URLs, bytes, images and arrays into a stream of named photos."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from PIL import Image
 from activitynet.data.archives import is_container, photos_inside
 from activitynet.data.decode import decode_image
 from activitynet.data.files import (
-    expand_user,
     is_folder,
     is_photo,
     left_out_note,
@@ -29,10 +28,11 @@ from activitynet.data.files import (
 )
 from activitynet.data.sources import is_saved_dataset, is_shards
 from activitynet.errors import DataError, ImageError
+from activitynet.serialization.paths import expand_user
 
 _log = logging.getLogger(__name__)
 
-_MAX_NAMED = 1000  # files left out that are remembered; the others are counted
+_MAX_NAMED = 1000  # files left out that are kept in memory; others are counted
 _DESCRIPTIONS = (".json", ".txt")  # of packed data sets
 
 NamedPhoto = tuple[str, Callable[[], Image.Image]]
@@ -41,9 +41,8 @@ NamedPhoto = tuple[str, Callable[[], Image.Image]]
 def iter_photos(inputs: Any, *, allow_urls: bool = False) -> Iterator[NamedPhoto]:
     """Yield each photo of the input as its name and a function that opens it.
 
-    Nothing is opened before its function is called, and nothing raises before that: a photo that
-    cannot be had (a missing file, an empty folder, a pattern that matches nothing) is an item whose
-    function raises, so that a stream goes on.
+    A photo is opened, and errors are raised, when its function is called. A missing file, an empty
+    folder or a pattern without matches is an item whose function raises, so that the stream continues.
 
     Args:
         inputs: A path to a file; a folder, which gives the photos below it in natural order; a glob
@@ -51,7 +50,7 @@ def iter_photos(inputs: Any, *, allow_urls: bool = False) -> Iterator[NamedPhoto
             pattern); an http(s) URL; the bytes of a file; a PIL image; a numpy array of shape (H, W),
             (H, W, 3) or (H, W, 4) or a torch tensor of shape (H, W) or (3, H, W), either of uint8 or
             of floats in [0, 1]; or an iterable that mixes all these.
-        allow_urls: Fetch URLs; otherwise each is an item whose function raises.
+        allow_urls: Fetch URLs. Otherwise a URL is an item whose function raises.
 
     Yields:
         ``(name, open)``: the path or URL as given, or for nameless input its kind and position, such
@@ -76,7 +75,7 @@ def iter_photos(inputs: Any, *, allow_urls: bool = False) -> Iterator[NamedPhoto
             name = f"{type(item).__name__}[{position}]"
             yield (
                 name,
-                _refusal(name, "this is no photo. Give a path, URL, bytes, PIL image, array or tensor."),
+                _refusal(name, "it is not a photo. Give a path, URL, bytes, PIL image, array or tensor."),
             )
 
 
@@ -113,7 +112,7 @@ def _from_text(text: str, *, allow_urls: bool) -> Iterator[NamedPhoto]:
 
 
 def _pattern(text: str) -> str:
-    """Escape the leading folders of a pattern that exist by that very name, such as ``photos [2024]``."""
+    """Escape the leading folders of a pattern that exist under that name, such as ``photos [2024]``."""
     head = text
     while head and not os.path.lexists(head):
         head = os.path.dirname(head)  # noqa: PTH120 - Path would drop a trailing separator
@@ -121,13 +120,13 @@ def _pattern(text: str) -> str:
 
 
 def _from_folder(text: str, place: Path, *, packed: bool = False) -> Iterator[NamedPhoto]:
-    """Yield the photos below a folder; of a packed data set (or one file of it), also those inside files."""
+    """Yield the photos below a folder; for a packed data set (or a file of it), also those inside files."""
     photos = others = 0
     left_out: list[Path] = []
     try:
         for file in walk_files(place, left_out):
             if packed and is_container(file):
-                # What `datasets` has computed of the other files begins with "cache-".
+                # `datasets` caches results in files that start with "cache-".
                 found = [] if file.name.startswith("cache-") else photos_inside(file, left_out)
             else:
                 found = [file] if is_photo(file) else []
@@ -190,7 +189,7 @@ def _from_array(array: np.ndarray, name: str) -> Image.Image:
     if array.size == 0:
         raise ImageError(f"cannot read photo {name!r}: it has no pixels (shape {array.shape}).")
     if np.issubdtype(array.dtype, np.floating):
-        if not (array.min() >= 0 and array.max() <= 1):  # so written, NaN is refused as well
+        if not (array.min() >= 0 and array.max() <= 1):  # refuses NaN too
             raise ImageError(
                 f"cannot read photo {name!r}: floats must lie in [0, 1]. Divide them, or give uint8."
             )
@@ -203,10 +202,10 @@ def _from_array(array: np.ndarray, name: str) -> Image.Image:
 
 
 TIMEOUT = 10.0
-"""Seconds that a server may be silent."""
+"""Timeout in seconds of a server's answer."""
 
 MAX_SECONDS = 60.0
-"""Seconds that a download may take in all."""
+"""Most seconds that a download may take."""
 
 MAX_BYTES = 50 * 2**20
 """Most bytes that a download may have."""
@@ -215,7 +214,7 @@ _CHUNK = 2**16
 
 
 def is_url(text: str) -> bool:
-    """Tell whether a text is an http or https URL."""
+    """Return whether a text is an http or https URL."""
     return text.lower().startswith(("http://", "https://"))
 
 
@@ -250,7 +249,7 @@ def fetch(url: str) -> bytes:
 
 
 def _opener() -> urllib.request.OpenerDirector:
-    """Make an opener that knows no scheme but http and https: no file, ftp or data behind a redirect."""
+    """Make an opener for http and https only: no redirect can lead to file, ftp or data URLs."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler,

@@ -1,4 +1,4 @@
-"""The one way from a list of labelled photos to a data set."""
+"""Make a data set of a list of labelled photos."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from activitynet.errors import DataError, clipped, shown
 
 _log = logging.getLogger(__name__)
 
-_MAX_NUMBERED = 10_000  # classes that have numbers for names
+_MAX_NUMBERED = 10_000  # numbered classes
 _MAX_TEXT = 2**20  # characters of one value
 
 
 class Entry(NamedTuple):
-    """A photo as it is listed.
+    """A listed photo.
 
     Attributes:
-        path: Its file, or its place inside one (`activitynet.data.archives`).
+        path: Its file, or its path inside a container (see `activitynet.data.archives`).
         label: Its class's name, or a number from 0: the class's index.
         split: ``"train"``, ``"val"`` or ``"test"``.
-        group: Photos of one group belong in one split; empty for one alone.
-        source: Where it is from; empty when that is not known.
-        where: What messages call it, such as ``"row 3"``; by default its path.
+        group: Photos of one group belong in one split; empty for none.
+        source: Where it is from; empty if unknown.
+        where: Its name in messages, such as ``"row 3"``; by default its path.
     """
 
     path: Path
@@ -55,18 +55,18 @@ def listed_photos(
 
     Args:
         entries: The photos, in any order; those of a split are sorted by label.
-        name: What messages call the list, such as ``"table 'photos.csv'"``.
+        name: The list's name in messages, such as ``"table 'photos.csv'"``.
         classes: Class names in the order of the labels; labels are matched by name or else by `slug`. By
             default they are the labels in natural order, or `ACTIVITIES` where every label is one of those
             and at least half of them occur; where labels are numbers, ``"0"``, ``"1"`` and so on up to the
             greatest that is trained on.
-        val_fraction: Share of the photos to hold out where there is no ``val`` split, in [0, 1).
+        val_fraction: Share of the photos to hold out if there is no ``val`` split, in [0, 1).
         seed: Fixes which photos are held out, in [0, 2**32).
         ignored: Files and folders that were left out.
 
     Raises:
-        DataError: There are no photos, a label is no class, a group is in two splits, or there is one class
-            only to train on.
+        DataError: There are no photos, a label is not a class, a group is in two splits, or the training
+            photos have only one class.
     """
     check_val_fraction(val_fraction, seed)
     if not entries:
@@ -113,7 +113,7 @@ def _check_groups(entries: Sequence[Entry], name: str) -> None:
 
 
 def _inferred(entries: Sequence[Entry]) -> tuple[str, ...]:
-    # A label that only val or test has is no class: nothing would be learned of it.
+    # A label in val or test only is not a class: the model could not learn it.
     learned = [entry.label for entry in entries if entry.split == "train"]
     labels = set(learned or (entry.label for entry in entries))
     numbers = {label for label in labels if isinstance(label, int)}
@@ -131,12 +131,12 @@ def _inferred(entries: Sequence[Entry]) -> tuple[str, ...]:
         name = next(label for label in labels if isinstance(label, str))
         raise DataError(f"label {name!r} is a name, and {min(numbers)} is a number. Write all in one way.")
     if max(numbers) >= _MAX_NUMBERED:
-        raise DataError(f"label {max(numbers)} is too great for a class's number. List the classes.")
+        raise DataError(f"label {max(numbers)} is too large for the number of a class. List the classes.")
     return tuple(map(str, range(max(max(numbers) + 1, 2))))
 
 
 def _number_text(label: str) -> str:
-    """Return ``"1"`` for ``"1.0"``, as which spreadsheets and data frames write a whole number."""
+    """Return ``"1"`` for ``"1.0"``: spreadsheets and data frames write whole numbers so."""
     return match[1] if (match := re.fullmatch(r"([0-9]{1,18})\.0+", label)) else label
 
 
@@ -153,20 +153,20 @@ def _class_index(label: str | int, index: ClassIndex) -> int:
 
 
 def text_of(values: Mapping[str, Any], column: str, *, whole: bool = False) -> str:
-    """Return a column's text, empty where there is none; labels, splits and groups in one Unicode form.
+    """Return a column's text, empty if missing. Labels, splits and groups are normalised to NFC.
 
     Args:
         values: A row.
         column: The column.
-        whole: Whether a whole number may stand for its text.
+        whole: Convert whole numbers to text.
 
     Raises:
-        DataError: It is something else, too long, or no valid text.
+        DataError: It is not text, is too long, or is not valid Unicode.
     """
     value = values.get(column)
     if value is None:
         return ""
-    if whole and isinstance(value, float) and value.is_integer():  # so data frames keep numbers
+    if whole and isinstance(value, float) and value.is_integer():  # data frames store numbers so
         value = int(value)
     if whole and isinstance(value, int) and not isinstance(value, bool):
         return str(value)

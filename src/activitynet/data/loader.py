@@ -1,4 +1,4 @@
-"""The torch data set of labelled photos, and a loader whose errors are clear."""
+"""The torch data set of labelled photos, and a loader with clear errors."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class PhotoLoader:
 
     Args:
         dataset: A data set whose items may raise `ImageError`.
-        collate_fn: As for `DataLoader`.
+        collate_fn: See `DataLoader`.
         options: The other options of `DataLoader`.
     """
 
@@ -96,7 +96,7 @@ class PhotoLoader:
 
 
 class _ErrorsAsItems(Dataset[Any]):
-    """A data set that returns an `ImageError`, so that it leaves a worker process as it is."""
+    """A data set that returns an `ImageError`: raised in a worker process, it would be wrapped."""
 
     def __init__(self, dataset: Dataset[Any]) -> None:
         self._dataset = dataset
@@ -148,10 +148,10 @@ def _cause(exit_code: int) -> str:
 
 @contextlib.contextmanager
 def _same_sigchld() -> Iterator[None]:
-    """Undo what torch does to SIGCHLD when a loader first starts workers.
+    """Undo torch's change to SIGCHLD when a loader first starts workers.
 
-    Its handler raises wherever the main thread is, perhaps amid an update or after the loader's end. Without
-    it the loader notices a dead worker when it is next asked for a batch.
+    Torch's handler raises wherever the main thread is, even during an update or after the loader's end.
+    Without it, the loader notices a dead worker at the next batch.
     """
     if not hasattr(signal, "SIGCHLD") or threading.current_thread() is not threading.main_thread():
         yield

@@ -1,8 +1,8 @@
-"""Read what MPII's ``.mat`` file says of its images. This file is run as a program of its own.
+"""Read the images of MPII's ``.mat`` file. This file is run as a separate program.
 
-SciPy's reader may crash or fill memory where a file is damaged or hostile. `activitynet.data.mpii` therefore
+SciPy's reader may crash or fill the memory on a damaged or hostile file. Therefore `activitynet.data.mpii`
 runs this file in a child process, which limits its own memory, time and output. It imports nothing of
-activitynet, so that it starts quickly and fits into the limits.
+activitynet, to start quickly and to stay within the limits.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def read_images(path: str) -> list[dict[str, Any]]:
     """Return the images' names, categories, activities, videos and whether they are for training.
 
     Raises:
-        ValueError: The file lacks what MPII's has.
+        ValueError: The file is not MPII's.
     """
     import scipy.io  # noqa: PLC0415 - within the limits
 

@@ -1,4 +1,4 @@
-"""The MPII Human Pose data set as it is published: its ``.mat`` file, and a folder of images.
+"""Read the MPII Human Pose data set in its published form: a ``.mat`` file and a folder of images.
 
 Andriluka, Pishchulin, Gehler and Schiele, CVPR 2014: http://human-pose.mpi-inf.mpg.de
 """
@@ -21,6 +21,7 @@ from activitynet.data.dataset import ACTIVITIES, PhotoData
 from activitynet.data.files import is_folder
 from activitynet.data.listing import Entry, listed_photos
 from activitynet.errors import DataError, clipped, shown
+from activitynet.serialization.paths import user_path
 
 _log = logging.getLogger(__name__)
 
@@ -30,13 +31,13 @@ _MAX_FILE = 2**30  # bytes; the published file has 12.5 MB
 
 @dataclass(frozen=True)
 class MpiiImage:
-    """What the ``.mat`` file says of an image, its poses apart.
+    """An image in the ``.mat`` file, without its poses.
 
     Attributes:
         name: The file's name.
-        category: One of 20, such as ``"sports"``; empty where it is not told.
-        activity: One of 410, such as ``"yoga, Power"``; empty where it is not told.
-        video: Number of the video that it is a frame of, from 1; `None` where it is not told.
+        category: One of 20, such as ``"sports"``; empty if missing.
+        activity: One of 410, such as ``"yoga, Power"``; empty if missing.
+        video: Number of the video that it is a frame of, from 1; `None` if missing.
         train: Whether it is one of the training images, whose labels are published.
     """
 
@@ -68,11 +69,11 @@ def open_mpii(
         seed: Fixes which photos are held out, in [0, 2**32).
 
     Raises:
-        DataError: The file is damaged or another one, the images' folder is missing, or a category is
-            no known class.
+        DataError: The file is damaged or another one, the folder of images is missing, or a category is
+            not a known class.
     """
     listed = read_mpii(path)
-    folder = _images_folder(Path(path)) if images is None else Path(images)
+    folder = _images_folder(user_path(path)) if images is None else user_path(images)
     if not is_folder(folder):
         raise DataError(f"there is no folder of images {str(folder)!r}. {_IMAGES}.")
     entries = [
@@ -98,7 +99,7 @@ def open_mpii(
 
 
 def read_mpii(path: str | os.PathLike[str]) -> list[MpiiImage]:
-    """Read what the ``.mat`` file says of each image, in its order.
+    """Read the images of the ``.mat`` file, in its order.
 
     Raises:
         DataError: The file cannot be read, or it is another one.
@@ -106,10 +107,10 @@ def read_mpii(path: str | os.PathLike[str]) -> list[MpiiImage]:
     name = str(path)
     images: list[MpiiImage] = []
     numbers: dict[str, int] = {}
-    for number, values in enumerate(_read_mat(Path(path)), start=1):
+    for number, values in enumerate(_read_mat(user_path(path)), start=1):
         image = MpiiImage(**values)
         if not image.name or image.name in {".", ".."} or set(image.name) & set("/\\:\0"):
-            raise DataError(f"{name!r}, image {number}: {shown(image.name)} is no file's name.")
+            raise DataError(f"{name!r}, image {number}: {shown(image.name)} is not a file name.")
         first = numbers.setdefault(image.name, number)
         if first != number:
             raise DataError(f"{name!r} lists {shown(image.name)} as image {first} and image {number}.")
@@ -122,7 +123,7 @@ def _read_mat(path: Path) -> list[dict[str, Any]]:
     advice = "Is it mpii_human_pose_v1_u12_1.mat? Copy or download it again."
     try:
         if not path.is_file() and path.exists():
-            raise DataError(f"cannot read {str(path)!r}: it is no regular file. {advice}")
+            raise DataError(f"cannot read {str(path)!r}: it is not a regular file. {advice}")
         with path.open("rb") as file:
             header = file.read(128)
         size = path.stat().st_size
@@ -131,9 +132,10 @@ def _read_mat(path: Path) -> list[dict[str, Any]]:
     if b"MATLAB 7.3" in header or header.startswith(b"\x89HDF"):
         raise DataError(f"cannot read {str(path)!r}: its version is 7.3, and only 5 to 7 (-v7) are read.")
     if header[126:128] not in (b"IM", b"MI") or size > _MAX_FILE:
-        raise DataError(f"cannot read {str(path)!r}: it is no MATLAB file of version 5 to 7. {advice}")
+        raise DataError(f"cannot read {str(path)!r}: it is not a MATLAB file of version 5 to 7. {advice}")
     command = [sys.executable, "-I", mat_reader.__file__, json.dumps(sys.path), str(path.absolute())]
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # they take room
+    # Threads take address space, which is limited.
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     with tempfile.TemporaryFile() as output:
         try:
             code = subprocess.run(  # noqa: S603 - our own program
@@ -152,7 +154,7 @@ def _read_mat(path: Path) -> list[dict[str, Any]]:
     try:
         answer = json.loads(text)
         reason = answer.get("error")
-    except ValueError:  # it was stopped before it had written all
+    except ValueError:  # the process was stopped before it finished
         reason = f"the process that reads it ended with code {code}"
     if reason is not None:
         raise DataError(f"cannot read {str(path)!r}: {clipped(reason)}. {advice}")

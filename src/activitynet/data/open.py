@@ -12,7 +12,7 @@ from activitynet.data import duplicates
 from activitynet.data.class_folders import open_folder
 from activitynet.data.contest import is_contest, open_contest
 from activitynet.data.dataset import PhotoData
-from activitynet.data.files import expand_user, is_folder, left_out_note
+from activitynet.data.files import is_folder, left_out_note
 from activitynet.data.mpii import open_mpii
 from activitynet.data.sources import (
     is_hub_id,
@@ -25,6 +25,7 @@ from activitynet.data.sources import (
 from activitynet.data.splits import check_val_fraction, train_val_split
 from activitynet.data.tables import TABLE_EXTENSIONS, open_table
 from activitynet.errors import DataError
+from activitynet.serialization.paths import expand_user
 
 _log = logging.getLogger(__name__)
 
@@ -39,24 +40,24 @@ def open_data(
     seed: int = 0,
     group_duplicates: bool = False,
 ) -> PhotoData:
-    """List the photos of a data set of any kind. None is opened, unless near-duplicates are to be grouped.
+    """List the photos of a data set in any supported layout. Photos are opened only to group near-duplicates.
 
     Args:
-        path: A folder with one folder a class (`open_folder`) or laid out like the contest
+        path: A folder with one folder per class (`open_folder`) or with the contest's layout
             (`open_contest`); a ``.csv``, ``.jsonl`` or ``.parquet`` table (`open_table`);
             ``mpii_human_pose_v1_u12_1.mat`` (`open_mpii`); tar shards, as a folder or
             ``train-{0000..0012}.tar`` (`open_shards`); a folder that `datasets` saved, or
             ``hf://org/name``, a data set on the Hugging Face Hub (`open_hf_dataset`). Only this last form
             uses the network.
-        classes: Class names in the order of the labels; by default what the data set says.
-        val_fraction: Share of the photos to hold out where the data set has no ``val`` split, in [0, 1).
+        classes: Class names in the order of the labels; by default those of the data set.
+        val_fraction: Share of the photos to hold out if the data set has no ``val`` split, in [0, 1).
         seed: Fixes which photos are held out, in [0, 2**32).
-        group_duplicates: Before a share is held out, look at every photo, and make near-duplicates a group
-            (`activitynet.data.duplicates.group_duplicates`). A contest's photos are grouped in any case.
+        group_duplicates: Open every photo, and keep near-duplicates in one split when a share is held out
+            (`activitynet.data.duplicates.group_duplicates`). A contest's photos are always grouped.
 
     Raises:
-        DataError: There is no such file or folder, it is of another kind, or it cannot be used; or
-            near-duplicates are to be grouped where there are groups, or nothing is held out.
+        DataError: There is no such file or folder, it is of an unknown kind, or it cannot be used; or
+            ``group_duplicates`` is on although the data has groups or nothing is held out.
     """
     check_val_fraction(val_fraction, seed)
     path = expand_user(path)
@@ -82,7 +83,7 @@ def _opener(path: str | os.PathLike[str]) -> Callable[..., PhotoData]:
         opener = open_shards
     elif missing and suffix:
         raise DataError(f"data {str(place)!r} cannot be found. {_KINDS}.")
-    elif is_folder(place) or missing:  # without an extension a folder was meant, and how to lay one out helps
+    elif is_folder(place) or missing:  # without an extension, a folder was meant
         opener = open_contest if is_contest(place) else open_folder
     elif suffix == ".mat":
         opener = open_mpii
@@ -98,7 +99,7 @@ def _held_out(data: PhotoData, name: str, val_fraction: float, seed: int) -> Pho
     if data.val or not (data.train and val_fraction):
         why = "has photos for 'val' already" if data.val else "has nothing to hold out"
         raise DataError(
-            f"near-duplicates are grouped (--group-duplicates) where a share is held out to validate on, and "
+            f"--group-duplicates needs data of which a share is held out for validation, and "
             f"{name!r} {why}. Use `activitynet audit` to find duplicates across its splits."
         )
     if any(photo.group for photo in data.train):

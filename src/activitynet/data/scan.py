@@ -1,4 +1,4 @@
-"""Scan photos: decode each once, hash it, and compare a data set with what it was."""
+"""Scan photos: decode each once, hash it, and detect changes of a data set."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LOG_SECONDS = 10.0  # between two progress messages
 
 
 class PhotoHash(NamedTuple):
-    """What a photo shows, in short.
+    """Perceptual hashes of a photo.
 
     The perceptual hash of an image is the 64 lowest frequencies of its discrete cosine transform, one bit
     each: whether the coefficient is positive. Photos that were encoded again, resized or slightly cropped
@@ -74,7 +74,7 @@ def scan_photos(photos: Sequence[Photo], *, perceptual: bool = False, workers: i
         workers: Threads, at least 1. The result does not depend on it.
 
     Returns:
-        What was found of each photo, in their order.
+        The result for each photo, in their order.
     """
 
     def scan(photo: Photo) -> ScannedPhoto:
@@ -183,7 +183,7 @@ class CheckedData(NamedTuple):
 def check_photos(data: PhotoData, *, skip_bad: bool = False, workers: int = 4) -> CheckedData:
     """Decode every photo once, so that a bad one is found before training starts.
 
-    A bad photo is an error, or is left out by name. It is never replaced, and no file is changed.
+    A bad photo is an error, or is left out and named. No file is changed.
 
     Args:
         data: The data set; all splits are checked.
@@ -260,12 +260,12 @@ _NAMED = 3  # photos of each kind that a difference names
 def fingerprint(data: PhotoData, scanned: Sequence[ScannedPhoto]) -> list[str]:
     """Describe each photo of a data set in one line: split, class index, bytes, content hash and path.
 
-    A photo that cannot be read has the word "unreadable" for its hash. Paths are relative to the folder that
-    holds all photos, so that moving it changes nothing; unprintable characters in them are escaped.
+    The hash of an unreadable photo is the word "unreadable". Paths are relative to the common folder of all
+    photos, so that moving it changes nothing; unprintable characters are escaped.
 
     Args:
         data: The photos.
-        scanned: What `scan_photos` found of them: train, val, test.
+        scanned: The result of `scan_photos` for them: train, val, test.
 
     Returns:
         The lines: train, val, test.

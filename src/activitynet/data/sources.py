@@ -1,4 +1,4 @@
-"""Data sets in tar shards, and those of Hugging Face `datasets`: saved to disk, or on the Hub."""
+"""List photos in tar shards and in Hugging Face data sets, saved to disk or on the Hub."""
 
 from __future__ import annotations
 
@@ -35,28 +35,29 @@ from activitynet.data.files import (
 from activitynet.data.listing import Entry, listed_photos, text_of
 from activitynet.errors import DataError, ImageError, clipped, did_you_mean, shown
 from activitynet.serialization import records
+from activitynet.serialization.paths import user_path
 
 _log = logging.getLogger(__name__)
 
-_NAMES = "classes.txt"  # says what numbers mean
+_NAMES = "classes.txt"  # names of numbered labels
 _RANGE = re.compile(r"\{([0-9]+)\.\.([0-9]+)\}")
 _MAX_SHARDS = 1_000_000  # that a pattern names
 _LABEL_MEMBERS = ("cls", "json", "txt")
 
-_SAFE = (5, 2)  # of datasets: builders before it unpickle what a repository may hold
+_SAFE = (5, 2)  # version of datasets: older ones unpickle files of a repository
 _LABEL_COLUMNS = ("label", "labels", "cls")
-# A path that went through pathlib has one slash less.
+# pathlib removes one slash.
 _HUB = re.compile(r"hf://?(?P<id>\w[\w.-]*/\w[\w.-]*)(/(?P<config>\w[\w.-]*))?(@(?P<revision>\w[\w./-]*))?")
 
 
 def is_shards(path: str | os.PathLike[str]) -> bool:
-    """Tell whether a path is a tar file, a pattern of such, or a folder of them and of no other folders."""
-    place = Path(path)
+    """Return whether a path is a tar file, a pattern of such, or a folder of them without other folders."""
+    place = user_path(path)
     return any(map(_is_tar, _files_of_shards(place))) if is_folder(place) else _is_tar(place)
 
 
 def is_pattern(path: str | os.PathLike[str]) -> bool:
-    """Tell whether a path has a range of numbers in it, such as ``{0000..0012}``."""
+    """Return whether a path contains a range of numbers, such as ``{0000..0012}``."""
     return _RANGE.search(os.fspath(path)) is not None
 
 
@@ -69,22 +70,22 @@ def open_shards(
 ) -> PhotoData:
     """List the photos in tar shards. None is opened or unpacked, but their labels are read.
 
-    Shards are of the split that their name has among its words (``train-0001.tar``, ``imagenet-val-07.tar``)
-    or that their folder is called; either all of them name one, or none does.
+    The split of a shard is a word of its name (``train-0001.tar``, ``imagenet-val-07.tar``) or the name of
+    its folder. Either all shards name a split, or none.
 
     Args:
-        path: A tar file; several, as ``shards/train-{0000..0012}.tar``; or a folder that holds them, or has
-            folders ``train``, ``val`` and ``test`` that do.
+        path: A tar file; several, as ``shards/train-{0000..0012}.tar``; or a folder that holds them, directly
+            or in folders ``train``, ``val`` and ``test``.
         classes: Class names in the order of the labels; by default those of ``classes.txt``, or else as for
             `listed_photos`.
         val_fraction: Share of the photos to hold out where there are no ``val`` shards, in [0, 1).
         seed: Fixes which photos are held out, in [0, 2**32).
 
     Raises:
-        DataError: A shard is missing, compressed, truncated or damaged; a photo has no label, or a label no
-            class; or a sample has two photos.
+        DataError: A shard is missing, compressed, truncated or damaged; a photo has no label; a label is not
+            a class; or a sample has two photos.
     """
-    place = Path(path)
+    place = user_path(path)
     files = _files_of_shards(place) if is_folder(place) else _expanded(place)
     shards = [file for file in files if _is_tar(file)]
     if not shards:
@@ -120,9 +121,9 @@ def _is_tar(path: Path) -> bool:
 
 
 def _files_of_shards(folder: Path) -> list[Path]:
-    """List the files of a folder that holds no folders, or only those of splits that hold none; else none.
+    """List the files of a folder without folders, or with folders of splits only; otherwise return none.
 
-    A tar file beside folders of photos is what they were unpacked from.
+    A tar file beside folders of photos is usually their archive.
     """
     entries = visible_entries(folder)
     folders = [entry for entry in entries if is_folder(entry)]
@@ -134,7 +135,7 @@ def _files_of_shards(folder: Path) -> list[Path]:
 
 
 def _expanded(pattern: Path) -> list[Path]:
-    """List the files that a name with ranges such as ``{0000..0012}`` means."""
+    """Expand ranges such as ``{0000..0012}`` in a name."""
     pieces = _RANGE.split(str(pattern))
     if len(pieces) == 1 or os.path.lexists(pattern):
         return [pattern]
@@ -150,7 +151,7 @@ def _expanded(pattern: Path) -> list[Path]:
 
 
 def _splits(place: Path, shards: Sequence[Path]) -> list[str]:
-    """Return the split of each shard; without one in any name, all are for training."""
+    """Return the split of each shard. If no name has one, all are for training."""
     splits: dict[Path, str] = {}
     for shard in shards:
         in_folder = shard.parent != place and is_folder(place)
@@ -168,7 +169,7 @@ def _splits(place: Path, shards: Sequence[Path]) -> list[str]:
 
 
 def _samples(shard: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield each key in a shard, in natural order, with its members' names by extension."""
+    """Yield the keys of a shard in natural order, each with the names of its members by extension."""
     samples: dict[str, dict[str, str]] = defaultdict(dict)
     for name in member_names(shard):
         path = PurePosixPath(name)
@@ -184,7 +185,7 @@ def _samples(shard: Path) -> Iterator[tuple[str, dict[str, str]]]:
 def _entry(
     shard: Path, key: str, members: Mapping[str, str], split: str, names: Sequence[str] | None
 ) -> Entry | None:
-    """Return the entry of a sample, or `None` where it neither has a photo nor should."""
+    """Return the entry of a sample, or `None` if it is not about a photo."""
     photos = [name for extension, name in members.items() if f".{extension}" in IMAGE_EXTENSIONS]
     if not photos:
         if "cls" in members or any(map(has_photo_extension, map(Path, members.values()))):
@@ -207,7 +208,7 @@ def _entry(
 
 
 def _described(shard: Path, members: Mapping[str, str]) -> dict[str, Any]:
-    """Return what a sample's other members say of its photo."""
+    """Return the label, group and source that a sample's other members hold."""
     texts: dict[str, str] = {}
     for kind in _LABEL_MEMBERS:
         if kind in members:
@@ -231,7 +232,7 @@ def _described(shard: Path, members: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _labelled(path: Path, values: Mapping[str, Any], split: str, names: Sequence[str] | None) -> Entry:
-    """Make an entry of a photo's values; where there are names, numbers are indices into them."""
+    """Make an entry of a photo's values. With names, numbers are indices into them."""
     label = values.get("label")
     if type(label) is not int:
         label = text_of(values, "label")
@@ -246,15 +247,15 @@ def _labelled(path: Path, values: Mapping[str, Any], split: str, names: Sequence
 
 
 def is_saved_dataset(path: str | os.PathLike[str]) -> bool:
-    """Tell whether a folder was written by ``save_to_disk`` of `datasets`."""
-    folder = Path(path)
+    """Return whether a folder was written by ``save_to_disk`` of `datasets`."""
+    folder = user_path(path)
     return (folder / "dataset_dict.json").is_file() or (
         (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file()
     )
 
 
 def is_hub_id(path: str | os.PathLike[str]) -> bool:
-    """Tell whether a text names a data set on the Hub, as ``hf://org/name`` does."""
+    """Return whether a text names a data set on the Hub, such as ``hf://org/name``."""
     return os.fspath(path).startswith("hf:/")
 
 
@@ -267,22 +268,22 @@ def open_hf_dataset(
 ) -> PhotoData:
     """List the photos of a Hugging Face data set. No photo is opened.
 
-    It needs one column of type ``Image`` (or of several one called ``image``), and labels in the column
-    ``label``, ``labels`` or ``cls``, or else in the only one of type ``ClassLabel``. Columns ``group`` and
-    ``source`` are used where there are some. The splits are ``train``, ``validation`` (or ``val``) and
-    ``test``; a data set without splits is to train on.
+    It needs one column of type ``Image`` (if several, one called ``image``), and labels in the column
+    ``label``, ``labels`` or ``cls``, or in the only one of type ``ClassLabel``. Columns ``group`` and
+    ``source`` are used if present. The splits are ``train``, ``validation`` (or ``val``) and ``test``; a
+    data set without splits is for training.
 
     Args:
         path: A folder that ``save_to_disk`` wrote; or ``hf://org/name``, ``hf://org/name/config`` or with
-            ``@revision`` behind it (a branch, a tag or a commit), which is downloaded if need be.
+            ``@revision`` after it (a branch, a tag or a commit), which is downloaded if necessary.
         classes: Class names in the order of the labels; by default those of the ``ClassLabel``, or else as
             for `listed_photos`.
-        val_fraction: Share of the photos to hold out where there are none for validation, in [0, 1).
+        val_fraction: Share of the photos to hold out if there are none for validation, in [0, 1).
         seed: Fixes which photos are held out, in [0, 2**32).
 
     Raises:
-        DataError: ``datasets`` is not installed; the data set cannot be had or is damaged; there is no such
-            column; or a photo has no label.
+        DataError: ``datasets`` is not installed; the data set cannot be loaded or is damaged; a column is
+            missing; or a photo has no label.
     """
     written = os.fspath(path)
     on_hub = is_hub_id(path) and not os.path.lexists(path)
@@ -310,11 +311,11 @@ def _loaded(path: str, name: str, *, on_hub: bool) -> Any:
     match = _HUB.fullmatch(path)
     if on_hub and match is None:
         raise DataError(f"{path!r} is no data set on the Hub. Write hf://org/name, as on its page.")
-    place = str(absolute(Path(path)))
-    if not on_hub and "::" in place:  # fsspec would take it for a chain of file systems
+    place = str(absolute(user_path(path)))
+    if not on_hub and "::" in place:  # fsspec treats it as a chain of file systems
         raise DataError(f"cannot read {name}: its path has '::' in it. Rename the folder.")
     try:
-        import datasets  # noqa: PLC0415 - heavy, and only for those who have such data sets
+        import datasets  # noqa: PLC0415 - heavy, optional
     except ImportError as error:
         raise DataError(f"to open {name}, install datasets: pip install 'activitynet[datasets]'.") from error
     if on_hub and tuple(map(int, datasets.__version__.split(".")[:2])) < _SAFE:
@@ -322,10 +323,10 @@ def _loaded(path: str, name: str, *, on_hub: bool) -> Any:
     try:
         if match is None or not on_hub:
             return datasets.load_from_disk(place, keep_in_memory=False)
-        # So written, a local folder of that name is not taken for it.
+        # This form never means a local folder of the same name.
         hub_path, revision = f"hf://datasets/{match['id']}", match["revision"]
         return datasets.load_dataset(hub_path, match["config"], revision=revision, keep_in_memory=False)
-    except Exception as error:  # damaged files make it raise errors of any kind
+    except Exception as error:  # damaged files can raise any error
         raise DataError(f"cannot open {name}: {_reason(error)}") from error
 
 
@@ -367,9 +368,9 @@ def _label_column(features: Mapping[str, Any], name: str) -> str:
 
 
 def _hf_entries(part: Any, label: str, names: Sequence[str] | None, split: str, name: str) -> list[Entry]:
-    """List the rows of one split of a `datasets.Dataset` from the Arrow files that it lies in.
+    """List the rows of one split of a `datasets.Dataset`, from its Arrow files.
 
-    A photo is read from there by our own decoder, never by that of `datasets`.
+    Photos are decoded by this library, never by `datasets`.
     """
     image = _image_column(part.features, name)
     columns = [column for column in (label, "group", "source") if column in part.features]
@@ -394,7 +395,7 @@ def _hf_entries(part: Any, label: str, names: Sequence[str] | None, split: str, 
                 entries.append(_labelled(path, values, split, names))
             except DataError as error:
                 raise DataError(f"{name}, photo {str(path)!r}: {error}") from error
-    if without and not entries and split == "test":  # as where a contest keeps its answers
+    if without and not entries and split == "test":  # as in contests
         _log.warning("%s: its test photos have no labels and are left out", name)
         return []
     if without:

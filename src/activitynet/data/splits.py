@@ -1,4 +1,4 @@
-"""Splits that keep together what belongs together, and the file that one is written down in."""
+"""Split photos by class, without splitting groups."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def check_val_fraction(fraction: float, seed: int) -> None:
-    """Refuse a share to hold out, or a seed for it, that is out of range.
+    """Check the share to hold out, and the seed.
 
     Raises:
-        DataError: Naming it and its range.
+        DataError: One of them is out of range.
     """
     if not 0 <= fraction < 1:
         raise DataError(f"val_fraction must lie in [0, 1), got {fraction!r}.")
@@ -30,20 +30,20 @@ def check_val_fraction(fraction: float, seed: int) -> None:
 def train_val_split(
     photos: tuple[Photo, ...], fraction: float, seed: int
 ) -> tuple[tuple[Photo, ...], tuple[Photo, ...]]:
-    """Hold out a share of each class's photos, and never a part of a group.
+    """Hold out a share of each class's photos, without splitting groups.
 
-    Where no photo has a group, each class is split by itself. Where some have one, groups are drawn in a
-    random order, and one is held out if that brings the classes nearer to their shares. A class keeps at
-    least one group (or photo) to train on; one that has more gives at least one, unless that would take
-    another class's last.
+    Without groups, each class is split separately. With groups, they are visited in random order, and a
+    group is held out if that brings the classes closer to their shares. Each class keeps at least one group
+    (or photo) for training. A class with more gives at least one, unless that would take the last one of
+    another class.
 
     Args:
         photos: The photos, in any order; both parts keep it.
         fraction: Share to hold out, in [0, 1).
-        seed: Fixes which, in [0, 2**32).
+        seed: Fixes which photos are held out, in [0, 2**32).
 
     Returns:
-        The photos to train on, and those held out.
+        The training photos, and those held out.
     """
     if not fraction or not photos:
         return photos, ()
@@ -56,7 +56,7 @@ def train_val_split(
 
 
 def _held_photos(photos: Sequence[Photo], fraction: float, seed: int) -> set[int]:
-    """Split class by class, so that no class lends its share to another or loses all of its photos."""
+    """Split each class separately, so that every class keeps its share and a training photo."""
     from sklearn.model_selection import train_test_split  # noqa: PLC0415 - slow to import, seldom needed
 
     same_class: dict[int, list[int]] = defaultdict(list)
@@ -80,7 +80,7 @@ def _held_groups(photos: Sequence[Photo], fraction: float, seed: int) -> set[int
 
 
 def _chosen_groups(counts: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-    """Choose groups one by one while that brings the classes' shares nearer to what they should be."""
+    """Choose groups one by one while that brings the classes closer to their shares."""
     sizes = counts.sum(axis=0)
     wanted = np.clip(np.round(fraction * sizes), 1, np.maximum(sizes - 1, 1))
     missing, left = wanted.copy(), sizes.copy()
@@ -96,7 +96,7 @@ def _chosen_groups(counts: np.ndarray, fraction: float, seed: int) -> np.ndarray
 
     order = np.random.default_rng(seed).permutation(len(counts))
     for index in order:
-        # A class's miss counts as a share of what it should have, or large classes alone would matter.
+        # Errors are relative to a class's share, or only large classes would matter.
         gain = ((missing / wanted) ** 2).sum() - (((missing - counts[index]) / wanted) ** 2).sum()
         if gain > 0 and not robs(index):
             take(index)
@@ -108,11 +108,11 @@ def _chosen_groups(counts: np.ndarray, fraction: float, seed: int) -> np.ndarray
 
 
 FOLDS = 5
-"""Parts of which each in turn is predicted by what has learned from the others."""
+"""Number of folds of cross-validation."""
 
 
 def can_be_folded(labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Tell which photos are of a class that occurs in `FOLDS` groups or more: bool (N,).
+    """Return which photos are of a class with at least `FOLDS` groups: bool (N,).
 
     Args:
         labels: Class indices, (N,).
@@ -123,15 +123,15 @@ def can_be_folded(labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
 
 
 def folds(labels: np.ndarray, groups: np.ndarray, *, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Cut photos into `FOLDS` parts with each class's share in each, and never a part of a group.
+    """Split photos into `FOLDS` stratified folds, without splitting groups.
 
     Args:
         labels: Class indices, each in at least `FOLDS` groups (`can_be_folded`); (N,).
         groups: Numbers of the groups, (N,).
-        seed: Fixes the parts.
+        seed: Fixes the folds.
 
     Returns:
-        For each part, the indices of the photos outside and inside of it.
+        For each fold, the indices of the photos outside and inside of it.
     """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold  # noqa: PLC0415 - slow to import
 

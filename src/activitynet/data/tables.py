@@ -14,18 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from activitynet.data.dataset import SPLIT_NAMES, PhotoData, by_split, split_named
-from activitynet.data.files import absolute, expand_user
+from activitynet.data.files import absolute
 from activitynet.data.listing import Entry, listed_photos, text_of
 from activitynet.errors import DataError, clipped, did_you_mean, shown
 from activitynet.serialization import records
 from activitynet.serialization.atomic import write_bytes
+from activitynet.serialization.paths import expand_user, user_path
 
 TABLE_EXTENSIONS = (".csv", ".jsonl", ".parquet")
 
 _NEEDED = ("path", "label")
 _OPTIONAL = ("split", "group", "source")
 _MAX_LINE = 2**20  # characters of one line of text
-_ALIKE = 0.88  # "splits" and "grup" are slips of the pen; "resource" is a column of its own
+_ALIKE = 0.88  # "splits" and "grup" are typing errors; "resource" is another column
 
 Row = tuple[int, dict[str, Any]]
 
@@ -37,18 +38,17 @@ def open_table(
     val_fraction: float = 0.2,
     seed: int = 0,
 ) -> PhotoData:
-    """List the photos of a table with a row a photo. No photo is opened.
+    """List the photos of a table with one row per photo. No photo is opened.
 
-    Its columns are ``path`` and ``label`` (a class's name), and as you like ``split`` (``train``, ``val``
-    or ``test``), ``group`` (photos that belong in one split) and ``source``; others are passed over. A
-    relative path starts at the table's folder and stays below it; an absolute one is taken as it is.
-    Where there is no such file, one is taken whose name differs in blanks around it, in backslashes, in the
-    case of the extension or in its Unicode form. Without ``split``, or with none but ``train`` and
-    ``test``, a share of the groups is held out.
+    Its columns are ``path`` and ``label`` (a class's name), and optionally ``split`` (``train``, ``val`` or
+    ``test``), ``group`` (photos that belong in one split) and ``source``; others are ignored. Relative
+    paths start at the table's folder and must stay below it. If a file is missing, a file is taken whose
+    name differs only in surrounding blanks, backslashes, the case of the extension or the Unicode form.
+    Without ``val`` photos, a share of the groups is held out.
 
     Args:
-        path: A ``.csv`` file with a header, a ``.jsonl`` file with an object a line, both in UTF-8, or a
-            ``.parquet`` file (needs ``pyarrow``).
+        path: A ``.csv`` file with a header, a ``.jsonl`` file with one object per line, both in UTF-8, or
+            a ``.parquet`` file (needs ``pyarrow``).
         classes: Class names in the order of the labels. Labels are matched to them by name or else by
             `slug`. By default they are the labels in natural order, or `ACTIVITIES` where every label
             is one of those and at least half of them occur.
@@ -56,12 +56,11 @@ def open_table(
         seed: Fixes which photos are held out, in [0, 2**32).
 
     Raises:
-        DataError: The table cannot be read, a column is missing, or a row is not as it should be: it
-            repeats a photo, names no known class or split, or puts a group into a second split. The
-            message has the row's number: that of the line for JSON lines, and that of the record for
-            CSV, whose header is row 1.
+        DataError: The table cannot be read, a column is missing, or a row is not valid: it repeats a photo,
+            names an unknown class or split, or puts a group into a second split. The message has the
+            row's number: the line for JSON lines, the record for CSV, whose header is row 1.
     """
-    table = Path(path)
+    table = user_path(path)
     return listed_photos(
         _entries(table), f"table {str(table)!r}", classes=classes, val_fraction=val_fraction, seed=seed
     )
@@ -84,7 +83,7 @@ def _entries(table: Path) -> list[Entry]:
         if has_splits is None:
             has_splits = "split" in values
         elif has_splits != ("split" in values):
-            raise _fault(table, row, "either every row has a split, or none has.")
+            raise _fault(table, row, "either all rows have a split, or none.")
         first = rows_of_paths.setdefault(str(entry.path), row)
         if first != row:
             raise _fault(
@@ -112,7 +111,7 @@ def _entry(files: _Files, row: int, values: dict[str, Any]) -> Entry:
 
 
 class _Files:
-    """Finds the files that paths of a table mean, without asking for each of them.
+    """Finds the files of a table's paths. Each folder is listed once.
 
     Args:
         folder: The table's folder, at which relative paths start.
@@ -123,7 +122,7 @@ class _Files:
         self._names: dict[Path, dict[str, list[str]]] = {}
 
     def find(self, written: str) -> Path:
-        """Return the file that a path means; one that is written otherwise only where there is no other.
+        """Return the file of a path; a file with a slightly different name only if there is no exact match.
 
         Raises:
             DataError: It is a URL, a path of another system, or leads out of the table's folder.
@@ -131,7 +130,7 @@ class _Files:
         if re.match(r"[a-z][a-z0-9+.-]+://", written.strip(), re.IGNORECASE):
             raise DataError(f"path {shown(written)} is a URL. Download the photo, and write its path.")
         if os.name != "nt" and re.match(r"[a-z]:[\\/]|\\\\", written.strip(), re.IGNORECASE):
-            raise DataError(f"path {shown(written)} is of Windows. Write it relative to the table.")
+            raise DataError(f"path {shown(written)} is a Windows path. Write it relative to the table.")
         bare = expand_user(written.strip())
         forms = dict.fromkeys((written, bare, bare.replace("\\", "/")))
         places = []
@@ -145,13 +144,13 @@ class _Files:
         return places[1] if bare != written and written.lstrip().startswith("~") else places[0]
 
     def _alike(self, path: Path) -> list[str]:
-        """List the files beside a path whose names differ in nothing that matters."""
+        """List the files in a path's folder with nearly the same name (see `_plain`)."""
         if path.parent not in self._names:
             names: dict[str, list[str]] = {}
             try:
                 for name in os.listdir(path.parent):  # noqa: PTH208 - only names are needed
                     names.setdefault(_plain(name), []).append(name)
-            except OSError:  # it is missing, or a file that holds photos
+            except OSError:  # it is missing, or a container
                 pass
             self._names[path.parent] = names
         return self._names[path.parent].get(_plain(path.name), [])
@@ -163,11 +162,11 @@ def _plain(name: str) -> str:
 
 
 def _located(folder: Path, written: str) -> Path:
-    """Return where a photo lies; a relative path that leaves the table's folder is refused.
+    """Return a photo's path; refuse a relative path that leads out of the table's folder.
 
-    Such a path is a slip as a rule, or else a table that only works where it was made.
+    Such a path is usually a mistake, or works on one machine only.
     """
-    if os.path.isabs(written):  # noqa: PTH117 - the text itself is what counts
+    if os.path.isabs(written):  # noqa: PTH117 - as text
         return Path(os.path.normpath(written))
     normal = os.path.normpath(written)
     if Path(normal).parts[:1] == (os.pardir,) or os.path.splitdrive(normal)[0]:
@@ -179,19 +178,19 @@ def _located(folder: Path, written: str) -> Path:
 
 
 def read_rows(table: Path, needed: Sequence[str], optional: Sequence[str] = ()) -> Iterator[Row]:
-    """Yield the rows of a table: each one's number, and its values by column.
+    """Yield the rows of a table: number, and values by column.
 
     Args:
-        table: The file; its extension says which kind it is.
-        needed: Columns that must be there.
-        optional: Columns that may be there.
+        table: The file; its extension names the format.
+        needed: Required columns.
+        optional: Optional columns.
 
     Raises:
         DataError: The table cannot be read, or it lacks a column.
     """
     kind = table.suffix.lower()
     if kind not in TABLE_EXTENSIONS:
-        raise DataError(f"table {str(table)!r} is of none of the kinds {', '.join(TABLE_EXTENSIONS)}.")
+        raise DataError(f"table {str(table)!r} must end in {' or '.join(TABLE_EXTENSIONS)}.")
     reader = {".csv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}[kind]
     try:
         yield from reader(table, needed, optional)
@@ -200,7 +199,7 @@ def read_rows(table: Path, needed: Sequence[str], optional: Sequence[str] = ()) 
 
 
 def _lines(table: Path) -> Iterator[str]:
-    """Yield the lines of a text file, none of them longer than a line can reasonably be."""
+    """Yield the lines of a text file; refuse very long ones."""
     with table.open("rb") as file:
         number = 0
         while line := file.readline(_MAX_LINE + 1):
@@ -242,7 +241,7 @@ def _read_csv(table: Path, needed: Sequence[str], optional: Sequence[str]) -> It
 
 
 def _read_jsonl(table: Path, needed: Sequence[str], optional: Sequence[str]) -> Iterator[Row]:
-    known: dict[str, str] = {}  # the column that a field means
+    known: dict[str, str] = {}  # the column of each field
     for row, line in enumerate(_lines(table), start=1):
         if not line.strip():
             continue
@@ -285,10 +284,10 @@ def _read_parquet(table: Path, needed: Sequence[str], optional: Sequence[str]) -
 def _checked_columns(
     table: Path, row: int, names: Sequence[str], needed: Sequence[str], optional: Sequence[str]
 ) -> list[str]:
-    """Return the columns that names mean: blanks around and case do not matter of those that are known.
+    """Return column names. Blanks and case are ignored in the names of known columns.
 
     Raises:
-        DataError: A column is missing, is there twice, or is nearly known.
+        DataError: A column is missing, occurs twice, or resembles a known one.
     """
     columns = [name.strip() for name in names]
     for known in (*needed, *optional):
@@ -302,7 +301,7 @@ def _checked_columns(
         if name not in columns:
             one = " Are its columns separated by commas?" if len(columns) == 1 else ""
             found = shown(", ".join(columns[:20]))
-            hint = did_you_mean(name, others) or one or " Rename the one that it is."
+            hint = did_you_mean(name, others) or one or " Rename the right one."
             raise _fault(table, row, f"there is no column {name!r} among {found}.{hint}")
     missing = [name for name in optional if name not in columns]
     for column in others:
@@ -316,21 +315,21 @@ def _checked_columns(
 def write_split(
     path: str | os.PathLike[str], data: PhotoData, *, label_issues: Mapping[str, str] | None = None
 ) -> None:
-    """Write a split down as a CSV table with the columns ``path``, ``label``, ``split`` and ``group``.
+    """Write a split as a CSV table with the columns ``path``, ``label``, ``split`` and ``group``.
 
-    A photo below the table's folder is written relative to it, another one in full. `open_data` reads it.
+    Paths below the table's folder are relative to it; others are absolute. `open_data` reads the table.
 
     Args:
         path: The table.
         data: The data set.
-        label_issues: Labels that are more probable than photos' own, by their paths, for a column
-            ``suggested_label``, which is for people and which no reader minds. `None` writes none.
+        label_issues: More probable labels, by the photos' paths, for the column ``suggested_label``, which
+            readers ignore. `None` writes no such column.
 
     Raises:
-        DataError: A name is no valid text.
+        DataError: A name is not valid text.
         StorageError: The file cannot be written.
     """
-    place = absolute(Path(path))
+    place = absolute(user_path(path))
     table = io.StringIO(newline="")
     writer = csv.writer(table, lineterminator="\n")
     more = [] if label_issues is None else ["suggested_label"]
@@ -347,17 +346,17 @@ def write_split(
     except UnicodeEncodeError as error:
         text = error.object[error.start : error.end]
         raise DataError(
-            f"cannot write {str(place)!r}: a name with {text!r} is no valid text. Rename it."
+            f"cannot write {str(place)!r}: a name with {text!r} is not valid text. Rename it."
         ) from error
     write_bytes(place, content)
 
 
 def read_split(path: str | os.PathLike[str], data: PhotoData) -> PhotoData:
-    """Split a data set as `write_split` wrote it down.
+    """Split a data set by a table of `write_split`.
 
     Args:
         path: The table.
-        data: The data set, split in whatever way.
+        data: The data set, with any split.
 
     Returns:
         The same photos with the table's splits and groups.
@@ -378,7 +377,8 @@ def read_split(path: str | os.PathLike[str], data: PhotoData) -> PhotoData:
     told = [f"{len(files)} {what} (such as {str(files[0])!r})" for what, files in faults.items() if files]
     if told:
         raise DataError(
-            f"split {os.fspath(path)!r} has other photos: {', '.join(told)}. Restore them, or write it anew."
+            f"split {os.fspath(path)!r} has other photos: {', '.join(told)}. Restore them, or write "
+            "the split again."
         )
     parts = {
         split: tuple(dataclasses.replace(known[absolute(photo.path)], group=photo.group) for photo in photos)

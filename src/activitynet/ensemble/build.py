@@ -31,6 +31,7 @@ from activitynet.evaluation import score
 from activitynet.evaluation.calibration import expected_calibration_error, fit_temperature
 from activitynet.evaluation.stats import log_softmax
 from activitynet.inference import best_device, forward_dataset
+from activitynet.serialization.paths import user_path
 from activitynet.weights import Averaging, Card, find_weights, load_weights, read_card
 
 Method = Literal["uniform", "greedy", "weights"]
@@ -104,8 +105,9 @@ def find_members(sources: Sequence[str | os.PathLike[str]]) -> Iterator[Path]:
         ActivityNetError: A source is not found or cannot be loaded (see `find_weights`).
     """
     for source in sources:
-        cards = [*sorted(Path(source).glob("checkpoints/epoch-*/config.json"))]
-        cards += Path(source).glob("model/config.json")
+        folder = user_path(source)
+        cards = [*sorted(folder.glob("checkpoints/epoch-*/config.json"))]
+        cards += folder.glob("model/config.json")
         if cards:
             kept: dict[str, Path] = {}
             for card in cards:  # the best epoch may be one of the snapshots

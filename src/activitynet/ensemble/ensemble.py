@@ -17,6 +17,7 @@ from activitynet.evaluation import Scores
 from activitynet.export import is_exported
 from activitynet.predictor import Predictor, Ready
 from activitynet.runtime.devices import resolve_device
+from activitynet.serialization.paths import user_path
 from activitynet.training.card_facts import card_scores, confusion_picture
 from activitynet.weights import (
     Averaging,
@@ -262,7 +263,7 @@ class Ensemble(nn.Module, Predictor):
         )
         members = list(zip(self.members, self.cards, strict=True))
         save_ensemble(folder, members, card, half=half, picture=confusion_picture(scores))
-        return Path(folder)
+        return user_path(folder)
 
     @classmethod
     def load(cls, source: str | os.PathLike[str], *, device: str | None = None) -> Ensemble:

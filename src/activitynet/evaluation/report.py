@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
+from msgspec import Meta
 
 from activitynet.data.dataset import Photo, group_numbers
 from activitynet.data.decode import decode_image
-from activitynet.errors import DataError, ImageError, clipped
+from activitynet.errors import DataError, ImageError
 from activitynet.evaluation.diagnosis import (
     Comparison,
     Confusion,
@@ -33,11 +34,15 @@ from activitynet.evaluation.plots import (
 )
 from activitynet.evaluation.stats import RESAMPLES, Estimate, Ints
 from activitynet.pages import picture, readable, thumbnail, write_page
-from activitynet.serialization import atomic, records
-from activitynet.serialization.records import is_number
+from activitynet.serialization import atomic
+from activitynet.serialization.paths import user_path
+from activitynet.serialization.records import read_bounded, read_record
 
-REPORT_VERSION = 1
+REPORT_VERSION: Final = 1
 """Version of the JSON that this library writes and compares."""
+
+MAX_REPORT_BYTES = 2**28
+"""Most bytes of a report's JSON."""
 
 MEASURES = {
     "accuracy": "share of photos whose most probable class is right",
@@ -186,7 +191,7 @@ def write_report(folder: str | os.PathLike[str], report: Report) -> Path:
     Raises:
         StorageError: Something cannot be written.
     """
-    folder = Path(folder)
+    folder = user_path(folder)
     content = report.to_dict()
     page = folder / "report.html"
     write_page(page, "report.html", report=content, plots=_plots(folder / "plots", report), **_shown(report))
@@ -302,7 +307,7 @@ def read_report(run: str | os.PathLike[str]) -> ReadReport:
     Raises:
         DataError: There is none, or it is not valid.
     """
-    folder = Path(run)
+    folder = user_path(run)
     for path in (folder / "report.json", folder / "report" / "report.json"):
         if path.is_file():
             break
@@ -311,38 +316,67 @@ def read_report(run: str | os.PathLike[str]) -> ReadReport:
             f"{str(folder)!r} holds no report.json: write one with activitynet evaluate … --report FOLDER."
         )
     try:
-        return _read(records.parse(path.read_text("utf-8")), folder)
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        raise DataError(f"{str(path)!r} is no report of this library: {clipped(error)}.") from error
-
-
-def _read(value: Any, folder: Path) -> ReadReport:
-    if value["report_version"] != REPORT_VERSION:
-        raise ValueError(f"report_version must be {REPORT_VERSION}")
-    classes = tuple(value["classes"])
-    rows = value["photos"]
-    numbers = [(row["label"], row["predicted"]) for row in rows]
-    texts = [*classes, value["name"], value["split"]]
-    texts += [row[key] for row in rows for key in ("path", "group")]
-    if not rows or not all(type(at) is int and 0 <= at < len(classes) for pair in numbers for at in pair):
-        raise ValueError("photos must have a label and a prediction among the classes")
-    if not all(isinstance(text, str) for text in texts):
-        raise ValueError("names must be texts")
-    measures = {}
-    for name, estimate in value["measures"].items():
-        ends = None if estimate is None else tuple(estimate[end] for end in ("value", "low", "high"))
-        if name in MEASURES and ends is not None:
-            if not all(map(is_number, ends)):
-                raise ValueError(f"measure {name!r} must be numbers")
-            measures[name] = ends
+        text = read_bounded(path, MAX_REPORT_BYTES)
+    except OSError as error:
+        raise DataError(f"cannot read {str(path)!r}: {error.strerror}.") from error
+    read = read_record(
+        text,
+        _ReportFile,
+        what=f"report {str(path)!r}",
+        error=DataError,
+        version="report_version",
+        complete=True,
+    )
     return ReadReport(
         name=str(folder),
-        split=value["split"],
-        classes=classes,
-        measures=measures,
-        photos=tuple(Photo(Path(row["path"]), row["label"], row["group"]) for row in rows),
-        predicted=np.array([predicted for _, predicted in numbers], dtype=np.int64),
+        split=read.split,
+        classes=read.classes,
+        measures={
+            name: (found.value, found.low, found.high)
+            for name, found in read.measures.items()
+            if name in MEASURES and found is not None
+        },
+        photos=tuple(Photo(Path(photo.path), photo.label, photo.group) for photo in read.photos),
+        predicted=np.array([photo.predicted for photo in read.photos], dtype=np.int64),
     )
+
+
+@dataclass(frozen=True)
+class _ReportPhoto:
+    path: str
+    group: str
+    label: Annotated[int, Meta(ge=0)]
+    predicted: Annotated[int, Meta(ge=0)]
+    probability: float
+    label_probability: float
+
+
+@dataclass(frozen=True)
+class _ReportFile:
+    """What `Report.to_dict` returns. Only what is compared has a type."""
+
+    name: str
+    split: str
+    classes: tuple[str, ...]
+    measures: Mapping[str, Estimate | None]
+    photos: Annotated[tuple[_ReportPhoto, ...], Meta(min_length=1)]
+    temperature: Any
+    unknown_below: Any
+    scores: Any
+    per_class: Any
+    reliability: Any
+    slices: Any
+    confusions: Any
+    top_losses: Any
+    report_version: Literal[1] = REPORT_VERSION
+
+    def __post_init__(self) -> None:
+        for at, photo in enumerate(self.photos):
+            if max(photo.label, photo.predicted) >= len(self.classes):
+                raise DataError(
+                    f"photos[{at}] must have a label and a prediction below {len(self.classes)}, the number "
+                    "of classes."
+                )
 
 
 def compare_reports(reports: Sequence[ReadReport]) -> list[Comparison | None]:
@@ -407,7 +441,7 @@ def write_comparison(folder: str | os.PathLike[str], table: dict[str, Any]) -> P
     Raises:
         StorageError: Something cannot be written.
     """
-    page = Path(folder) / "comparison.html"
+    page = user_path(folder) / "comparison.html"
     write_page(page, "comparison.html", table=table, meanings=MEASURES)
     atomic.write_json(page.with_suffix(".json"), readable(table))
     return page

@@ -30,6 +30,7 @@ from activitynet.export.onnx import (
 from activitynet.export.openvino import write_openvino
 from activitynet.export.quantize import quantized
 from activitynet.serialization import atomic
+from activitynet.serialization.paths import user_path
 from activitynet.weights import Card, EnsembleCard
 
 Format: TypeAlias = Literal["onnx", "openvino", "torch"]
@@ -68,7 +69,7 @@ def export_model(
         ImageError: A photo of ``calibrate`` cannot be read.
         StorageError: The file cannot be written.
     """
-    path = Path(path)
+    path = user_path(path)
     if format not in FORMATS:
         raise ModelError(
             f"unknown format {format!r}.{did_you_mean(str(format), FORMATS)} Use {', '.join(FORMATS)}."
@@ -100,7 +101,7 @@ def export_model(
 
 def is_exported(source: str | os.PathLike[str]) -> bool:
     """Return whether a source means an exported file, existing or not, rather than a folder or repository."""
-    path = Path(source)
+    path = user_path(source)
     return path.is_file() or path.suffix.lower() in FORMATS.values()
 
 

@@ -1,4 +1,4 @@
-"""Weights on the Hub: names, files fetched through its own client and cached, and released weights."""
+"""Weights on the Hub: repository names, cached downloads, and released weights."""
 
 from activitynet.hub.client import cache_folder, fetch, is_cached, resolve
 from activitynet.hub.reference import Reference, local_folder

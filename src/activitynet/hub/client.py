@@ -1,7 +1,7 @@
-"""Files of the Hub through its own client: bounded in time and size, checked, cached, with clear errors.
+"""Download files from the Hub through its client, bounded in time and size, verified and cached.
 
-Files are fetched one by one, by name. The client's ``snapshot_download`` would first list the whole
-repository, without a bound, and puts whatever commit and hash a server names into its paths.
+Files are fetched one by one, by name. The client's ``snapshot_download`` lists the whole repository first,
+without a bound, and builds paths from whatever commit and hash a server sends.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from activitynet.errors import ActivityNetError, HubError, StorageError, Weights
 from activitynet.hub.reference import VARIABLE, Reference, is_commit
 
 SECONDS = 10.0
-"""Seconds that the Hub may be silent when asked about a file."""
+"""Timeout in seconds of a request for a file's metadata."""
 
 UPLOAD_SECONDS = 60.0
-"""Seconds that it may be silent otherwise: a commit of many files takes a while."""
+"""Timeout in seconds of other requests, such as a commit of many files."""
 
 _TRIES = 3  # to download a file
 _BUSY = frozenset({408, 429, 500, 502, 503, 504})
@@ -62,11 +62,11 @@ _log = logging.getLogger(__name__)
 
 
 class HubRefusalError(HubError):
-    """The Hub did not give what was asked for.
+    """The Hub refused a request, or could not be reached.
 
     Attributes:
-        is_outage: Whether it may do so later: it cannot be reached now, or is too busy.
-        is_busy: Whether it answered that it is too busy.
+        is_outage: Whether a later request may succeed: the Hub cannot be reached, or is too busy.
+        is_busy: Whether the Hub answered that it is too busy.
     """
 
     is_outage = False
@@ -77,9 +77,9 @@ def resolve(reference: Reference, filename: str, *, most: int) -> Reference:
     """Find the commit of a branch or tag: on the Hub or, if that cannot be reached, in the cache.
 
     Args:
-        reference: The repository. One at a commit comes back without a request.
-        filename: A small file of it, which is in the cache afterwards.
-        most: Most bytes that the file may have.
+        reference: The repository. One at a commit is returned without a request.
+        filename: A small file of it, which is cached by this call.
+        most: Most bytes allowed.
 
     Raises:
         HubError: The Hub has no such repository, revision or file, refuses, or cannot be reached while
@@ -95,9 +95,9 @@ def resolve(reference: Reference, filename: str, *, most: int) -> Reference:
         cached = _cached(reference, filename) if refusal.is_outage else None
         if cached is None:
             raise
-        _log.warning("the Hub is out of reach: %s comes from the cache, as it last was", reference)
+        _log.warning("the Hub cannot be reached: using the cached version of %s", reference)
         path = cached
-    return reference.at(path.parents[filename.count("/")].name)  # a snapshot's folder is called by its commit
+    return reference.at(path.parents[filename.count("/")].name)  # a snapshot's folder is named by its commit
 
 
 def fetch(
@@ -106,18 +106,18 @@ def fetch(
     """Return a file of a commit: from the cache without a request, or downloaded into it.
 
     Args:
-        reference: The repository at a commit (see `resolve`), or at a tag if ``sha256`` is known.
+        reference: The repository at a commit (see `resolve`), or at a tag if ``sha256`` is given.
         filename: Its path in the repository.
-        least: Fewest bytes that it may have.
-        most: Most bytes that it may have; the size is asked for before the download.
-        sha256: Its SHA-256, if that is known.
+        least: Fewest bytes allowed.
+        most: Most bytes allowed. The size is checked before the download.
+        sha256: The expected SHA-256, if known.
 
     Returns:
         The file in the cache.
 
     Raises:
-        HubError: The Hub lacks the file, refuses, cannot be reached, or sends other bytes than it names.
-        WeightsError: The repository's file is not of that size or hash.
+        HubError: The Hub lacks the file, refuses, cannot be reached, or sends a file of another hash.
+        WeightsError: The file has another size or hash.
         StorageError: The cache cannot be written.
     """
     cached = _cached(reference, filename)
@@ -127,7 +127,7 @@ def fetch(
 
 
 def is_cached(reference: Reference, filename: str) -> bool:
-    """Tell whether a file of a commit is in the cache."""
+    """Return whether a file of a commit is in the cache."""
     return _cached(reference, filename) is not None
 
 
@@ -137,7 +137,7 @@ def cache_folder() -> Path:
 
 
 def file_hash(path: Path, like: str) -> str:
-    """Return a file's SHA-256 or, if ``like`` has 40 digits, the SHA-1 that git gives it."""
+    """Return a file's SHA-256 or, if ``like`` has 40 digits, git's SHA-1 of it."""
     sha256 = len(like) == 64
     digest = hashlib.sha256() if sha256 else hashlib.sha1(usedforsecurity=False)
     if not sha256:
@@ -149,7 +149,7 @@ def file_hash(path: Path, like: str) -> str:
 
 
 def limit_silence() -> None:
-    """Give requests for which the Hub's client sets no timeout one: otherwise they wait for ever."""
+    """Set a timeout for requests to which the Hub's client gives none: they could wait for ever."""
     session = huggingface_hub.get_session()
     if session.timeout.read is None:
         session.timeout = UPLOAD_SECONDS
@@ -174,19 +174,17 @@ def _download(reference: Reference, filename: str, *, least: int, most: int, sha
                 raise
             found = huggingface_hub.get_hf_file_metadata(url, timeout=SECONDS, retry_on_errors=True)
     etag, commit = found.etag or "", found.commit_hash or ""
-    # The client makes paths of both, and would leave its cache for a server that means harm.
+    # The client builds paths from both: values of a malicious server could lead out of the cache.
     if not (is_commit(etag) or (len(etag) == 64 and set(etag) <= set("0123456789abcdef"))):
         raise HubError(
-            f"cannot get {what}: the answer is not the Hub's, for it names no hash ({clipped(etag, 60)!r}). "
+            f"cannot get {what}: the server's answer has no valid hash ({clipped(etag, 60)!r}). "
             "Check HF_ENDPOINT."
         )
     if not is_commit(commit):
-        raise HubError(
-            f"cannot get {what}: the answer is not the Hub's, for it names no commit. Check HF_ENDPOINT."
-        )
+        raise HubError(f"cannot get {what}: the server's answer has no valid commit. Check HF_ENDPOINT.")
     _check_size(what, found.size, least, most)
     expected = sha256 or etag
-    for attempt in range(_TRIES):  # the cache or the network may have damaged it
+    for attempt in range(_TRIES):  # the cached file or the download may be damaged
         try:
             with reported(f"get {what}", reference):
                 path = Path(
@@ -215,8 +213,8 @@ def _download(reference: Reference, filename: str, *, least: int, most: int, sha
         path.resolve().unlink()
         path.unlink(missing_ok=True)
     raise HubError(
-        f"cannot get {what}: what arrives is not the file that the server names. Try again, or over another "
-        "network."
+        f"cannot get {what}: the download does not match the hash that the server sent. Try again, or use "
+        "another network."
     )
 
 
@@ -230,21 +228,21 @@ def _check_size(what: str, size: int | None, least: int, most: int) -> None:
 
 @contextlib.contextmanager
 def reported(what: str, reference: Reference) -> Iterator[None]:
-    """Turn the errors of the Hub's client into one line that names the thing and the remedy.
+    """Turn errors of the Hub's client into one line that names the object and the remedy.
 
     Args:
-        what: What is done, such as ``"get 'config.json' of 'org/name@main'"``.
+        what: The action, such as ``"get 'config.json' of 'org/name@main'"``.
         reference: The repository.
 
     Raises:
-        HubRefusalError: The Hub has no such thing, refuses, or cannot be reached.
+        HubRefusalError: The object does not exist, the Hub refuses, or it cannot be reached.
         StorageError: The cache cannot be written.
     """
     try:
         yield
     except ActivityNetError:
         raise
-    except Exception as error:  # the client's, its HTTP library's and its transport's own errors
+    except Exception as error:  # of the client, its HTTP library or its transport
         raise _explained(error, what, reference) from error
 
 

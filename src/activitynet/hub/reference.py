@@ -1,4 +1,4 @@
-"""Names of repositories on the Hub, and the folders on this machine that may hold them."""
+"""Names of repositories on the Hub, and local folders that hold their files."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from activitynet.errors import HubError
+from activitynet.serialization.paths import user_path
 
 _PART = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?"
 _REPOSITORY = re.compile(rf"{_PART}/{_PART}")
@@ -29,7 +30,7 @@ class Reference:
         revision: A branch, a tag or a commit's 40 hexadecimal digits.
 
     Raises:
-        HubError: No repository or revision can have that name.
+        HubError: The name of the repository or the revision is not valid.
     """
 
     repository: str
@@ -41,7 +42,7 @@ class Reference:
             raise HubError(f"{name!r} is not the name of a repository on the Hub; write org/name.")
         if not _REVISION.fullmatch(revision) or {"", ".", ".."} & set(revision.split("/")):
             raise HubError(
-                f"{revision!r} is not the name of a revision; write a branch, a tag or a whole commit."
+                f"{revision!r} is not the name of a revision; write a branch, a tag or a full commit hash."
             )
 
     @classmethod
@@ -68,19 +69,19 @@ class Reference:
 
 
 def is_commit(text: str) -> bool:
-    """Tell whether a text is a whole commit: 40 hexadecimal digits."""
+    """Return whether a text is a full commit hash: 40 hexadecimal digits."""
     return _COMMIT.fullmatch(text) is not None
 
 
 def local_folder(reference: Reference, *, any_revision: bool = False) -> Path | None:
     """Find a repository's folder below ``ACTIVITYNET_WEIGHTS``, or in a checkout's ``weights/``.
 
-    It is called ``org/name`` or ``name`` for the main branch, and ``org/name@revision`` or
-    ``name@revision`` for any other revision.
+    Its name is ``org/name`` or ``name`` for the main branch, and ``org/name@revision`` or
+    ``name@revision`` for other revisions.
 
     Args:
         reference: The repository.
-        any_revision: Take ``org/name`` for another revision too, for files whose hashes are known.
+        any_revision: Accept ``org/name`` for other revisions too, if the hashes of the files are known.
 
     Returns:
         The folder; `None` if there is none.
@@ -88,13 +89,12 @@ def local_folder(reference: Reference, *, any_revision: bool = False) -> Path | 
     Raises:
         HubError: The variable does not name a folder.
     """
-    root = os.environ.get(VARIABLE)
-    if root and not Path(root).expanduser().is_dir():
-        raise HubError(f"{VARIABLE} is {root!r}, which is not a folder. Correct or unset it.")
-    roots = [Path(root).expanduser()] if root else []
-    if (
-        any_revision and (_CHECKOUT / "pyproject.toml").is_file()
-    ):  # hashes tell whether it is the released one
+    named = os.environ.get(VARIABLE)
+    roots = [user_path(named)] if named else []
+    if roots and not roots[0].is_dir():
+        raise HubError(f"{VARIABLE} is {named!r}, which is not a folder. Correct or unset it.")
+    # A checkout's weights may be of any version; the hashes of the files tell.
+    if any_revision and (_CHECKOUT / "pyproject.toml").is_file():
         roots.append(_CHECKOUT / "weights")
     names = (reference.repository, reference.repository.partition("/")[2])
     suffixes = [f"@{reference.revision}"]

@@ -1,4 +1,4 @@
-"""The index of released weights: what there is, where it lies, and the hash of every file."""
+"""The index of released weights: their names, repositories, and the hash of every file."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from activitynet.hub.reference import Reference, local_folder
 from activitynet.serialization.records import Sha256, check_record, read_bounded, read_record
 
 INDEX = Path(__file__).with_name("releases.json")
-"""The index that comes with this version of the library."""
+"""The index of this version of the library."""
 
 SUFFIXES = (".safetensors", ".json", ".md")
-"""The kinds of files that weights consist of; no others are fetched."""
+"""Extensions of the files of weights; no others are fetched."""
 
 _FILE_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _Text = Annotated[str, Meta(min_length=1)]
@@ -42,12 +42,12 @@ class ReleasedFile:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Release:
-    """Weights that were released.
+    """Released weights.
 
     Attributes:
         name: ``ARCHITECTURE.TAG`` for one model, a plain name for an ensemble.
-        repository: Where they lie on the Hub: ``org/name``.
-        revision: A tag, or a commit's 40 hexadecimal digits. The files' hashes hold in any case.
+        repository: Their repository on the Hub: ``org/name``.
+        revision: A tag, or a commit's 40 hexadecimal digits.
         files: Path in the repository to the file's hash and size; ``config.json`` among them.
         classes: Class names, in the order of the outputs.
         metrics: Scores, with the split they were measured on.
@@ -125,7 +125,7 @@ def list_releases(index: Path | None = None) -> list[Release]:
 
 
 def find_release(name: str) -> Release:
-    """Return the released weights of a name; for an architecture's name, the first in the index.
+    """Return the released weights with a name; for the name of an architecture, the first in the index.
 
     Raises:
         HubError: There are none.
@@ -140,7 +140,7 @@ def find_release(name: str) -> Release:
 
 
 def fetch_release(release: Release) -> Path:
-    """Return the folder of released weights, every file verified: from this machine or from the Hub.
+    """Return the folder of released weights, on this machine or from the Hub, with every file verified.
 
     Raises:
         HubError: They are not on this machine, and the Hub cannot be reached.

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TextIO
 from activitynet.errors import DataError, printable
 from activitynet.inference.predict import Prediction
 from activitynet.serialization.atomic import cannot_write, replaced_file
+from activitynet.serialization.paths import user_path
 from activitynet.serialization.records import parse
 
 _BLOCK = 1 << 16  # bytes read at once to find the end of the last whole line
@@ -59,7 +60,7 @@ class PredictionFile:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, top: int, resume: bool = False) -> None:
-        self.path = Path(path)
+        self.path = user_path(path)
         suffix = self.path.suffix.lower()
         if suffix not in (".csv", ".jsonl", ".parquet"):
             raise DataError(f"unknown format of {str(path)!r}: use the extension .csv, .jsonl or .parquet.")

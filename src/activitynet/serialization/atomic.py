@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from activitynet.errors import StorageError
+from activitynet.serialization.paths import user_path
 
 
 def cannot_write(path: Path, error: OSError) -> StorageError:
@@ -33,15 +34,15 @@ def _sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def replaced_file(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary path in the same folder; on success it takes the place of ``path`` in one step.
+    """Yield a temporary path in the same folder; on success it replaces ``path`` in one step.
 
     Args:
         path: The file to write. Missing parent folders are made.
 
     Raises:
-        StorageError: The disk is full, or the place is not writable. What was there before stays.
+        StorageError: The disk is full, or the place is not writable. An existing file is kept.
     """
-    path = Path(path)
+    path = user_path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +54,7 @@ def replaced_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:
-        with contextlib.suppress(OSError):  # where nothing could be written there is nothing to remove
+        with contextlib.suppress(OSError):  # if nothing could be written, there is nothing to remove
             temporary.unlink()
 
 
@@ -75,19 +76,19 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 
 @contextlib.contextmanager
 def replaced_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield an empty temporary folder beside ``path``; on success it takes that place.
+    """Yield an empty temporary folder beside ``path``; on success it replaces ``path``.
 
-    A folder cannot be swapped in one step everywhere: the old one is renamed away first and deleted
-    after, so that at any instant a whole old or a whole new folder exists on disk.
+    Not every system can swap folders in one step. The old folder is renamed first and deleted last, so that
+    a complete folder, old or new, is on disk at any time.
 
     Args:
         path: The folder to write. Missing parent folders are made.
 
     Raises:
-        StorageError: The disk is full, the place is not writable, or it is the current folder. What was there
-            before stays.
+        StorageError: The disk is full, the place is not writable, or it is the current folder. An existing
+            folder is kept.
     """
-    path = Path(path)
+    path = user_path(path)
     if _holds_this_process(path):
         raise StorageError(
             f"cannot write to {str(path)!r}: it is the current folder or holds it, and would be replaced. "
@@ -99,7 +100,7 @@ def replaced_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         if path.exists() and not path.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-        temporary.mkdir()  # with the rights that the umask leaves, unlike tempfile's
+        temporary.mkdir()  # with permissions by the umask, unlike tempfile
         yield temporary
         for file in temporary.rglob("*"):
             if file.is_file():
@@ -120,7 +121,7 @@ def replaced_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
             shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise cannot_write(path, error) from error
-    except StorageError as error:  # of a file inside: name the place that the caller knows
+    except StorageError as error:  # of a file inside: name the path that the caller knows
         raise StorageError(str(error).replace(str(temporary), str(path))) from error
     finally:
         if temporary is not None:
@@ -130,5 +131,5 @@ def replaced_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
 def _holds_this_process(folder: Path) -> bool:
     try:
         return folder.is_dir() and Path.cwd().is_relative_to(folder.resolve())
-    except OSError:  # a folder that is gone, or cannot be looked into
+    except OSError:  # the folder was removed, or cannot be read
         return False

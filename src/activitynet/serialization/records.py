@@ -28,7 +28,6 @@ import json
 import math
 import os
 import stat
-import sys
 import types
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,13 +38,13 @@ import msgspec
 from activitynet.errors import ActivityNetError, WeightsError, clipped, did_you_mean, shown
 
 MAX_BYTES = 1_000_000
-"""Most bytes that the JSON or TOML text of a record may have, where nothing else is said."""
+"""Default limit for the JSON or TOML text of a record, in bytes."""
 
 MAX_DEPTH = 64
 """Most levels that JSON may nest."""
 
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z", description="64 hexadecimal digits")]
-"""Annotation of a field that holds a SHA-256."""
+"""A field that holds a SHA-256."""
 
 _Record = TypeVar("_Record")
 
@@ -53,7 +52,7 @@ _Record = TypeVar("_Record")
 def read_bounded(path: str | os.PathLike[str], limit: int = MAX_BYTES) -> bytes:
     """Return the bytes of a regular file that has at most ``limit`` of them.
 
-    Pipes, devices and folders are refused before they are opened, so that none can block or never end.
+    Pipes, devices and folders are refused before they are opened: reading one could block or never end.
 
     Raises:
         OSError: The file cannot be read, is not a regular file, or is too large. ``strerror`` says which.
@@ -65,7 +64,7 @@ def read_bounded(path: str | os.PathLike[str], limit: int = MAX_BYTES) -> bytes:
     if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     if status.st_size <= limit:
-        most = min(limit, max(status.st_size, 2**20))  # read() sets this much memory aside
+        most = min(limit, max(status.st_size, 2**20))  # read() allocates this much
         with path.open("rb") as file:
             data = file.read(most + 1)
         if len(data) <= most:
@@ -100,13 +99,13 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, value in pairs:
         if name in values:
-            raise ValueError(f"field {shown(name)} is there twice")
+            raise ValueError(f"field {shown(name)} occurs twice")
         values[name] = value
     return values
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number that JSON knows")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def parse_json(text: str | bytes, *, what: str, error: type[ActivityNetError] = WeightsError) -> Any:
@@ -131,17 +130,17 @@ def read_record(
     """Make a record from JSON or from plain values. Fields that are left out keep their defaults.
 
     Args:
-        source: JSON as `str` or `bytes`, or what was parsed from JSON or TOML.
+        source: JSON as `str` or `bytes`, or values parsed from JSON or TOML.
         kind: A dataclass. See the top of this module.
         what: The record's name in errors, such as ``"card 'x/config.json'"``.
         error: The class of the errors.
-        version: Name of a field that must be there and hold its default. It is checked first, because other
-            versions of the record have other fields.
+        version: Name of a required field that must hold its default. It is checked first, because other
+            versions have other fields.
         complete: Refuse a record that leaves out a field.
 
     Raises:
-        ActivityNetError: Of the class ``error``. One line names the record, the dotted field, what it holds
-            and what it may hold.
+        ActivityNetError: Of the class ``error``. One line names the record, the dotted field, its value and
+            the values allowed.
     """
     value = parse_json(source, what=what, error=error) if isinstance(source, str | bytes) else source
     try:
@@ -204,7 +203,7 @@ def _hints(kind: type) -> dict[str, Any]:
 
 
 def _converted(value: Any, hint: Any, path: str, complete: bool = False) -> Any:
-    """Return a plain value as its annotation asks. msgspec checks all but the names of fields."""
+    """Convert a plain value to its annotated type. msgspec checks all but the names of fields."""
     base, _ = _split(hint)
     if isinstance(base, type) and dataclasses.is_dataclass(base):
         return value if isinstance(value, base) else _record(value, base, path, complete)
@@ -234,13 +233,13 @@ def _record(value: Any, kind: type, path: str, complete: bool) -> Any:
     made = {name: _converted(inner, hints[name], prefix + name, complete) for name, inner in value.items()}
     try:
         return kind(**made)
-    except ActivityNetError as error:  # of a rule that takes in several fields
+    except ActivityNetError as error:  # from a rule about several fields
         text = str(error).removeprefix(f"{kind.__name__}: ")
         raise _FaultError(f"{_at(path)}: {text}") from error
 
 
 def _items(value: Any, base: Any, path: str, complete: bool) -> Any:
-    """Convert what a list or a mapping holds, so that a fault is found where it lies."""
+    """Convert the items of a list or a mapping one by one, so that an error names the item."""
     origin, inner = get_origin(base), get_args(base)
     if origin is tuple and isinstance(value, list | tuple):
         hints = inner[:1] * len(value) if inner[-1] is Ellipsis else inner
@@ -306,8 +305,3 @@ def _range(meta: msgspec.Meta) -> str:
         ends = (meta.min_length or 0, "any" if meta.max_length is None else meta.max_length)
         found.append(f"of length {ends[0]} to {ends[1]}")
     return f" {' and '.join(found)}" if found else ""
-
-
-def is_number(value: object) -> bool:
-    """Tell whether a value is a finite number (true and false are not)."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max

@@ -34,8 +34,8 @@ def save_tensors(
 
     Args:
         path: The file to write.
-        tensors: Name to tensor, on any device; tensors that share memory are written apart.
-        metadata: Text to keep in the file's header.
+        tensors: Name to tensor, on any device; tensors that share memory are written separately.
+        metadata: Text for the file's header.
 
     Returns:
         The SHA-256 of the file, as hexadecimal digits.
@@ -51,13 +51,13 @@ def read_tensors(path: str | os.PathLike[str], *, sha256: str | None = None) -> 
 
     Args:
         path: The file to read.
-        sha256: What the file's SHA-256 has to be; `None` takes any.
+        sha256: The expected SHA-256; `None` accepts any.
 
     Returns:
         Name to tensor, on the CPU.
 
     Raises:
-        WeightsError: The file is missing, truncated, malformed, of another hash, or holds a number
+        WeightsError: The file is missing, truncated or malformed, has another hash, or holds a number
             that is not finite.
     """
     path = Path(path)
@@ -82,7 +82,7 @@ def read_tensors(path: str | os.PathLike[str], *, sha256: str | None = None) -> 
         if tensor.dtype not in _DTYPES:
             kind = str(tensor.dtype).removeprefix("torch.")
             raise WeightsError(
-                f"tensor {shown(name)} in {str(path)!r} is of type {kind}, which no model here has."
+                f"tensor {shown(name)} in {str(path)!r} has type {kind}, which is not supported."
             )
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise WeightsError(f"tensor {shown(name)} in {str(path)!r} holds numbers that are not finite.")
@@ -90,7 +90,7 @@ def read_tensors(path: str | os.PathLike[str], *, sha256: str | None = None) -> 
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
-    """Return the text that `save_tensors` kept in a file's header.
+    """Return the metadata that `save_tensors` wrote into a file's header.
 
     Raises:
         WeightsError: The file is missing or malformed.

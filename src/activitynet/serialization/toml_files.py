@@ -1,4 +1,4 @@
-"""TOML files of one kind, by name: those that come with the library, and the user's own."""
+"""Named TOML files that come with the library, and TOML files of the user."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from activitynet.errors import TrainingError, clipped, did_you_mean
+from activitynet.serialization.paths import user_path
 from activitynet.serialization.records import read_bounded
 
 if TYPE_CHECKING:
@@ -25,18 +26,18 @@ _SEPARATORS = {os.sep, os.altsep or os.sep}
 
 @dataclass(frozen=True)
 class TomlFiles:
-    """The files of a kind.
+    """TOML files of one kind.
 
     Attributes:
-        kind: What one of them is called, for errors: ``"recipe"``.
-        folder: Those that come with the library.
+        kind: The kind's name in errors, such as ``"recipe"``.
+        folder: The folder of the files that come with the library.
     """
 
     kind: str
     folder: Traversable
 
     def names(self) -> list[str]:
-        """Return the names of those that come with the library, sorted."""
+        """Return the names of the files that come with the library, sorted."""
         names = (entry.name for entry in self.folder.iterdir())
         return sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
 
@@ -48,11 +49,11 @@ class TomlFiles:
                 separator.
 
         Raises:
-            TrainingError: There is no such file, it cannot be read, or it is no TOML.
+            TrainingError: There is no such file, it cannot be read, or it is not TOML.
         """
         try:
             return tomllib.loads(self.read_text(file))
-        except (tomllib.TOMLDecodeError, RecursionError) as error:  # it names line and column
+        except (tomllib.TOMLDecodeError, RecursionError) as error:  # with line and column
             raise TrainingError(f"{self.kind} {os.fspath(file)!r} is not TOML: {clipped(error)}.") from error
 
     def read_text(self, file: str | os.PathLike[str]) -> str:
@@ -73,11 +74,11 @@ class TomlFiles:
 
     def _path(self, file: str | os.PathLike[str]) -> Path | Traversable:
         if isinstance(file, os.PathLike) or file.endswith(".toml") or _SEPARATORS.intersection(file):
-            return Path(file)
+            return user_path(file)
         names = self.names()
         if file not in names:
             raise TrainingError(
                 f"there is no {self.kind} {file!r}.{did_you_mean(file, names)} Known: {', '.join(names)}; "
-                "one of your own is the path of a .toml file."
+                "for your own, give the path of a .toml file."
             )
         return self.folder / f"{file}.toml"

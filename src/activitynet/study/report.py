@@ -16,6 +16,7 @@ from activitynet.evaluation.plots import BLUE, GREEN, GREY, ORANGE, new_figure, 
 from activitynet.evaluation.report import draw
 from activitynet.pages import readable, write_page
 from activitynet.serialization import atomic
+from activitynet.serialization.paths import user_path
 from activitynet.study.results import Row, Run, StudyResult, pareto_front, signed
 
 HEADINGS = ("macro-F1 ± 95 %", "difference", "p", "parameters", "MACs", "minutes", "img/s")
@@ -37,7 +38,7 @@ def write_study(folder: str | os.PathLike[str], result: StudyResult) -> Path:
     Raises:
         StorageError: Something cannot be written.
     """
-    folder = Path(folder)
+    folder = user_path(folder)
     page = folder / "study.html"
     write_page(
         page,

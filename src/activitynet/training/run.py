@@ -13,6 +13,7 @@ from typing import Any
 from activitynet.data.scan import difference
 from activitynet.errors import StorageError, TrainingError, clipped
 from activitynet.serialization import atomic, records
+from activitynet.serialization.paths import user_path
 
 
 class ResumableFolder:
@@ -34,7 +35,7 @@ class ResumableFolder:
     """Dotted names of fields that may change when a run is resumed."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = user_path(path)
         self.config = self.path / "config.json"
         self.photos = self.path / "photos.txt"
 

@@ -1,4 +1,4 @@
-"""What trained models are on disk and on the Hub: folders with a card, tensors and a page to read."""
+"""Trained models on disk and on the Hub: folders with a card, tensors and a page."""
 
 from activitynet.weights.card import Averaging, Card, EnsembleCard, Member, Stages
 from activitynet.weights.resolve import (

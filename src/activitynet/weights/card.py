@@ -1,4 +1,4 @@
-"""The card of a trained model: everything that is needed to use it and is not in its tensors."""
+"""The card of a trained model: all that is needed to use its tensors."""
 
 from __future__ import annotations
 
@@ -41,20 +41,19 @@ _FOR_TIMM = ("zoo", "num_classes", "label_names", "pretrained_cfg")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Card:
-    """What a trained model is, how its input is made and what its outputs mean.
+    """Describes a trained model, its input and its outputs.
 
     Attributes:
         architecture: A name that `activitynet.create_model` knows.
         model_args: Further arguments of the architecture, as plain JSON.
         classes: Class names in the order of the model's outputs, each once.
-        preprocess: What turns a photo into the model's input.
+        preprocess: Turns a photo into the model's input.
         temperature: Logits are divided by it before the softmax; 0.001 to 1000.
         unknown_below: A photo whose most probable class is less probable than this is "unknown"; 0 to 1,
             0 turns it off.
         metrics: Scores, with the split they were measured on, as plain JSON.
         training_data: What the model was trained on.
-        skipped: How many photos of that data could not be read and were left out, by split (``train``,
-            ``val``, ``test``).
+        skipped: Number of unreadable photos left out of it, by split (``train``, ``val``, ``test``).
         recipe: How it was trained, as plain JSON; empty if unknown.
         license: The weights' license.
         library_version: Version of activitynet that wrote the card; filled in when saved.
@@ -86,19 +85,19 @@ class Card:
     def to_json(self) -> str:
         """Return the card as indented JSON."""
         values = to_plain(self)
-        values["architecture"] = self.architecture.removeprefix(_TIMM)  # timm's own name; "zoo" says whose
+        values["architecture"] = self.architecture.removeprefix(_TIMM)  # "zoo" keeps it
         return _json({**values, **self._for_timm()})
 
     @classmethod
     def from_json(cls, text: str | bytes, *, what: str = "the card") -> Card:
-        """Read what `to_json` wrote, strictly: no field may be missing, unknown or there twice.
+        """Read the result of `to_json`. No field may be missing, unknown or repeated.
 
         Args:
             text: The JSON.
             what: Name of the card in errors.
 
         Raises:
-            WeightsError: The text is no valid card; the message names the field.
+            WeightsError: The text is not a valid card; the message names the field.
         """
         value = _parse(text, what)
         timm = {}
@@ -156,9 +155,9 @@ class Stages:
     """When a cascade stops before its last member.
 
     Attributes:
-        threshold: A photo is decided once the members run so far give a class more than this probability,
-            0 to 1. With 1 all members run.
-        temperatures: One a member: calibrates the average over the first one, two, … members.
+        threshold: Stop once the average of the members so far gives a class a higher probability, 0 to 1.
+            With 1 all members run.
+        temperatures: One per member, for the average of the first one, two, … members.
     """
 
     threshold: _Share
@@ -170,15 +169,15 @@ class Stages:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EnsembleCard:
-    """What an ensemble is made of.
+    """Describes an ensemble.
 
     Attributes:
-        members: In the order in which a cascade runs them.
+        members: The members, in the order in which a cascade runs them.
         classes: Class names in the order of the outputs, each once. Every member has the same classes, in
             any order.
         average: ``"probabilities"`` or ``"logits"``.
         temperature: The average's logarithm is divided by it before the softmax; 0.001 to 1000.
-        cascade: When a photo is decided before all members have run; `None` runs all.
+        cascade: When to stop before all members have run; `None` runs all.
         metrics: Scores, with the split they were measured on, as plain JSON.
         training_data: What the members were trained on.
         license: The weights' license.
@@ -217,14 +216,14 @@ class EnsembleCard:
 
     @classmethod
     def from_json(cls, text: str | bytes, *, what: str = "the card") -> EnsembleCard:
-        """Read what `to_json` wrote, strictly: no field may be missing, unknown or there twice.
+        """Read the result of `to_json`. No field may be missing, unknown or repeated.
 
         Args:
             text: The JSON.
             what: Name of the card in errors.
 
         Raises:
-            WeightsError: The text is no valid card; the message names the field.
+            WeightsError: The text is not a valid card; the message names the field.
         """
         return read_record(_parse(text, what), cls, what=what, version="ensemble_version", complete=True)
 
@@ -237,13 +236,13 @@ def read_any_card(text: str | bytes, *, what: str) -> Card | EnsembleCard:
         what: Name of the card in errors.
 
     Raises:
-        WeightsError: It is no valid card.
+        WeightsError: It is not a valid card.
     """
     return (EnsembleCard if is_ensemble_card(text) else Card).from_json(text, what=what)
 
 
 def is_ensemble_card(text: str | bytes) -> bool:
-    """Tell whether JSON has the field that only an ensemble's card has."""
+    """Return whether JSON has the field that only an ensemble's card has."""
     try:
         value = _parse(text, "")
     except WeightsError:
@@ -262,7 +261,7 @@ def _json(values: Mapping[str, Any]) -> str:
 
 
 def _check(card: Card | EnsembleCard, *mappings: str) -> None:
-    """Check a card's fields; mappings become plain JSON, apart from what they were made of."""
+    """Check a card's fields. Mappings are replaced by copies in plain JSON."""
     for name in mappings:
         value = getattr(card, name)
         try:

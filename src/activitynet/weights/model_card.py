@@ -1,4 +1,4 @@
-"""The page that tells people what is in a weights folder: Markdown, with the Hub's front matter."""
+"""The ``README.md`` of a weights folder: Markdown, with the front matter that the Hub reads."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 from activitynet.data.scan import skipped_message
 from activitynet.weights.card import Card, EnsembleCard
 
-# Licences that the Hub has a name for and that models come with; any other is "other" there.
-_HUB_LICENCES = frozenset(
+# Licenses of models that the Hub has a name for. Any other is "other" there.
+_HUB_LICENSES = frozenset(
     {"apache-2.0", "mit", "bsd-3-clause", "gpl-3.0", "agpl-3.0", "openrail", "cc0-1.0", "unlicense"}
     | {"cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0", "cc-by-nd-4.0", "cc-by-nc-nd-4.0"}
 )
@@ -19,11 +19,12 @@ _HUB_LICENCES = frozenset(
 _LIMITS = """\
 ## Intended use and limits
 
-For single photos of the kind the model was trained on. It answers with one of its classes whatever a
-photo shows, so look at the probability, and measure on photos of your own before you rely on it.
-It sees no more than the photo: not what came before or after, and not who somebody is. Do not let it
-decide about people. Classes with few training photos, and photos unlike those it was trained on, are
-where it errs most."""
+Use it for single photos like those it was trained on. It predicts one of its classes for every photo,
+whatever the photo shows. Check the probability, and evaluate it on your own photos before you rely on it.
+
+It sees one photo only: not what happened before or after, and not who a person is. Do not use it to make
+decisions about people. Expect most errors in classes with few training photos, and on photos unlike the
+training photos."""
 
 _PAGE = """\
 ---
@@ -32,11 +33,11 @@ _PAGE = """\
 
 # {architecture}
 
-Tells which of {count} classes a photo belongs to.
+Classifies a photo into one of {count} classes.
 
 {limits}
 
-## How to load it
+## Usage
 
 ```python
 from activitynet import Classifier
@@ -45,11 +46,12 @@ classifier = Classifier.load("{place}")
 print(classifier.predict_one("photo.jpg"))
 ```
 
-timm loads the network alone{ours}: `timm.create_model("{timm}:{place}", pretrained=True)`.
+timm loads the network only{ours}: `timm.create_model("{timm}:{place}", pretrained=True)`.
 
 ## Input
 
-RGB, {height} x {width} pixels, resized by "{resize}", {interpolation}. `config.json` says it exactly.
+RGB, {height} x {width} pixels; resize mode "{resize}", {interpolation} interpolation. `config.json` has all
+settings.
 
 ## Metrics
 
@@ -63,7 +65,7 @@ RGB, {height} x {width} pixels, resized by "{resize}", {interpolation}. `config.
 
 {training_data}
 
-## How it was trained
+## Training
 
 {recipe}
 
@@ -85,12 +87,12 @@ _PER_CLASS = ("precision", "recall", "f1", "photos")
 
 
 def model_page(card: Card, *, picture: str | None = None) -> str:
-    """Return the ``README.md`` of a weights folder. Texts of the card are escaped, so they stay texts.
+    """Return the ``README.md`` of a weights folder. Text of the card is escaped.
 
     Args:
-        card: The card. Of its metrics, ``per_class`` (class name to ``precision``, ``recall``, ``f1`` and
-            ``photos``) stands in the table of classes.
-        picture: Name of the picture of the confusion matrix, which lies in the same folder.
+        card: The card. The table of classes shows ``per_class`` of its metrics (class name to ``precision``,
+            ``recall``, ``f1`` and ``photos``).
+        picture: File name of the confusion matrix in the same folder; `None` for none.
     """
     return _PAGE.format(
         front_matter=_front_matter(card),
@@ -122,11 +124,11 @@ _ENSEMBLE_PAGE = """\
 
 # An ensemble of {count} models
 
-Tells which of {classes} classes a photo belongs to, by the average of its members' {average}.
+Classifies a photo into one of {classes} classes. It averages the {average} of its members.
 
 {limits}
 
-## How to load it
+## Usage
 
 ```python
 from activitynet import load_ensemble
@@ -145,8 +147,8 @@ print(ensemble.predict_one("photo.jpg"))
 
 ## Calibration
 
-Each member's outputs are divided by a temperature of its own before they are averaged; the average's
-temperature is {temperature:.4g}.
+The logits of each member are divided by that member's temperature before averaging. The temperature of the
+average is {temperature:.4g}.
 
 ## Training data
 
@@ -165,7 +167,7 @@ Written by activitynet {version}.
 
 
 def ensemble_page(card: EnsembleCard, members: Sequence[Card], *, picture: str | None = None) -> str:
-    """Return the ``README.md`` of an ensemble's folder; as `model_page`."""
+    """Return the ``README.md`` of an ensemble's folder; see `model_page`."""
     rows = [
         (f"{entry.folder} ({member.architecture})", f"{entry.weight:.3f}")
         for entry, member in zip(card.members, members, strict=True)
@@ -192,7 +194,7 @@ def _training_data(card: Card) -> str:
 
 
 def with_place(page: str, repository: str) -> str:
-    """Return a page that says how to load the weights from a repository on the Hub."""
+    """Return a page whose examples load the weights from a repository on the Hub."""
     here = page.replace(f'"local-dir:{_PLACE}"', f'"hf-hub:{repository}"')
     return here.replace(f'"{_PLACE}"', f'"{repository}"')
 
@@ -206,13 +208,13 @@ def _metrics(card: Card | EnsembleCard, picture: str | None) -> str:
 def _calibration(card: Card) -> str:
     fitted = card.metrics.get("calibration")
     if card.temperature != 1:
-        text = f"Outputs are divided by the temperature {card.temperature:.4g} before the softmax."
+        text = f"Logits are divided by the temperature {card.temperature:.4g} before the softmax."
     elif isinstance(fitted, dict) and fitted.get("method") == "vector":
-        text = "The outputs of each class were scaled and shifted (vector scaling), inside the last layer."
+        text = "Calibrated by vector scaling: the last layer scales and shifts the logit of each class."
     else:
-        text = "Probabilities are the softmax of the outputs as they are (temperature 1): not calibrated."
+        text = "The model is not calibrated: probabilities are the softmax of the logits (temperature 1)."
     if card.unknown_below > 0:
-        text += f" A photo whose most probable class is below {card.unknown_below:.4g} is called unknown."
+        text += f" A photo is unknown if its highest probability is below {card.unknown_below:.4g}."
     return text
 
 
@@ -233,9 +235,9 @@ def _classes(card: Card | EnsembleCard) -> str:
 def _front_matter(card: Card | EnsembleCard) -> str:
     if not card.license:
         license = ["license: unknown"]
-    elif card.license.lower() in _HUB_LICENCES:
+    elif card.license.lower() in _HUB_LICENSES:
         license = [f"license: {card.license.lower()}"]
-    else:  # a JSON text is a YAML text, too
+    else:  # JSON is valid YAML
         license = ["license: other", f"license_name: {json.dumps(card.license, ensure_ascii=False)}"]
     fixed = "library_name: activitynet\npipeline_tag: image-classification\ntags:\n- activitynet"
     return "\n".join([*license, fixed])
@@ -259,5 +261,5 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Return a text on one line in which Markdown and HTML see no markup."""
+    """Put a text on one line, and escape all Markdown and HTML in it."""
     return re.sub(r"([\\`*_{}\[\]()<>#+!|~$&-])", r"\\\1", " ".join(text.split()))

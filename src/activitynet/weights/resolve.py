@@ -15,6 +15,7 @@ from activitynet import hub
 from activitynet.errors import HubError, StorageError, WeightsError, did_you_mean
 from activitynet.hub.client import SECONDS, limit_silence, reported
 from activitynet.serialization import atomic
+from activitynet.serialization.paths import user_path
 from activitynet.serialization.records import MAX_BYTES, read_bounded
 from activitynet.weights.card import Card, read_any_card
 from activitynet.weights.model_card import with_place
@@ -38,10 +39,10 @@ class KnownWeights:
     Attributes:
         name: What `find_weights` takes.
         source: Where they come from: ``org/name@commit``, or a folder of the package or the mirror.
-        classes: How many classes they tell apart.
+        classes: Number of classes.
         size: Bytes of their files.
-        cached: Whether they load without a network.
-        license: Under which license they may be used; empty where it is not known.
+        cached: Whether they load without network access.
+        license: Their license; empty if unknown.
     """
 
     name: str
@@ -53,7 +54,7 @@ class KnownWeights:
 
 
 def list_weights() -> list[KnownWeights]:
-    """List the package's own weights, released ones, and what else of this library's the Hub's cache holds.
+    """List the default weights, released ones, and other weights of this library in the Hub's cache.
 
     Raises:
         WeightsError: The index of released weights is not valid.
@@ -99,7 +100,7 @@ def _cached() -> list[KnownWeights]:
 
 
 def _entry(repository: str, revision: huggingface_hub.CachedRevisionInfo) -> KnownWeights | None:
-    """Return what a revision of the cache is, `None` where it is not this library's."""
+    """Return the weights in a cached revision; `None` if they are not of this library."""
     source = f"{repository}@{revision.commit_hash}"
     try:
         card = read_any_card(read_bounded(Path(revision.snapshot_path) / CARD), what=source)
@@ -119,27 +120,27 @@ _DEFAULT_FOLDER = Path(__file__).with_name("default")
 
 
 def find_weights(source: str | os.PathLike[str]) -> Path:
-    """Return the folder of weights that a name stands for, downloaded first if it has to be.
+    """Return the folder of named weights. Download them if necessary.
 
     Args:
         source: ``"default"``, the model that comes with the package (``"./default"`` is a folder of that
             name); a folder; the name of released weights; or a repository on the Hub, ``org/name`` or
-            ``org/name@revision``. What is not a folder here is looked for below ``ACTIVITYNET_WEIGHTS``, in
-            a checkout's ``weights/``, in the Hub's cache, and on the Hub, in that order. A path is never
-            looked for on the Hub; ``a/b`` is a path if there is a folder ``a``.
+            ``org/name@revision``. Names are looked up below ``ACTIVITYNET_WEIGHTS``, in a checkout's
+            ``weights/``, in the Hub's cache, and on the Hub, in that order. Paths are never looked up on the
+            Hub; ``a/b`` is a path if there is a folder ``a``.
 
     Returns:
         A weights folder, or an ensemble's. Files from the Hub are verified by their hashes; do not change
         them.
 
     Raises:
-        WeightsError: There is no such thing, or it cannot be trusted.
+        WeightsError: The weights cannot be found, or cannot be trusted.
         HubError: The Hub cannot be reached, refuses, or has no such repository.
         StorageError: The Hub's cache cannot be written.
     """
     if source == DEFAULT:
         return _DEFAULT_FOLDER
-    folder = Path(source).expanduser()
+    folder = user_path(source)
     if not isinstance(source, str) or folder.is_dir():
         return folder
     for release in hub.list_releases():
@@ -150,7 +151,7 @@ def find_weights(source: str | os.PathLike[str]) -> Path:
 
 
 def _reference(source: str, folder: Path) -> hub.Reference:
-    """Return the repository that a text names, unless it looks like a folder that is not there."""
+    """Return the repository that a text names, unless it looks like the path of a missing folder."""
     beside = [str(entry) for entry in folder.parent.iterdir()] if folder.parent.is_dir() else []
     beside += [release.name for release in hub.list_releases()]
     missing = "is not a folder" if folder.exists() else "is not here: there is no folder of that name"
@@ -169,10 +170,10 @@ def _reference(source: str, folder: Path) -> hub.Reference:
 
 
 def _fetched(reference: hub.Reference) -> Path:
-    """Fetch what a repository's card names, and nothing else; return its folder in the cache."""
+    """Fetch the files that a repository's card names, and no others; return its folder in the cache."""
     pinned = hub.resolve(reference, CARD, most=MAX_BYTES)
     folder = _fetch_parts(pinned).parent
-    # The page is for people: weights without one are as good.
+    # Loading does not need the page.
     with contextlib.suppress(HubError, WeightsError):
         hub.fetch(pinned, PAGE, most=MAX_BYTES)
     return folder
@@ -188,7 +189,7 @@ def _fetch_parts(reference: hub.Reference, folder: str = "") -> Path:
         least, most = tensor_bytes(card, where)
         hub.fetch(reference, folder + TENSORS, least=least, most=most, sha256=card.sha256)
     elif folder:
-        raise WeightsError(f"{where} is an ensemble inside one, which is not read.")
+        raise WeightsError(f"{where} is an ensemble inside an ensemble, which is not supported.")
     else:
         for member in card.members:
             _fetch_parts(reference, f"{member.folder}/")
@@ -200,13 +201,14 @@ def pull_weights(source: str, to: str | os.PathLike[str] | None = None) -> Path:
 
     Args:
         source: What `find_weights` takes.
-        to: A folder to copy them to, new, empty or of weights; `None` leaves them in the Hub's cache.
+        to: A folder to copy them to: a new or empty one, or a weights folder. `None` leaves them in the
+            Hub's cache.
 
     Returns:
         The folder.
 
     Raises:
-        WeightsError: There is no such thing, or it cannot be trusted.
+        WeightsError: The weights cannot be found, or cannot be trusted.
         HubError: The Hub cannot be reached, refuses, or has no such repository.
         StorageError: The cache or the folder cannot be written.
     """
@@ -214,7 +216,7 @@ def pull_weights(source: str, to: str | os.PathLike[str] | None = None) -> Path:
     names = checked_files(folder)
     if to is None:
         return folder
-    to = Path(to).expanduser().resolve()
+    to = user_path(to).resolve()
     others = sorted({entry.name for entry in to.iterdir()} if to.is_dir() else set())
     if stray := [name for name in others if name not in {file.partition("/")[0] for file in names}]:
         raise StorageError(
@@ -238,25 +240,24 @@ def push_weights(
 ) -> str:
     """Publish a weights folder, or an ensemble's, as one commit of a repository on the Hub.
 
-    The token is the one of ``hf auth login`` or ``HF_TOKEN``. The repository is made where there is none,
-    and so is the branch.
+    The token is that of ``hf auth login`` or ``HF_TOKEN``. Repository and branch are created if missing.
 
     Args:
         folder: The folder. It is loaded first, so that only weights that load are published.
         repository: ``org/name``.
-        private: Whether a repository that is made is private; `None` leaves it to the account's default.
-            One that is there stays as it is.
+        private: Whether a new repository is private; `None` takes the account's default. An existing
+            repository is not changed.
         revision: The branch to commit to.
         message: The commit's message.
 
     Returns:
-        ``org/name@COMMIT``, which `find_weights` takes, and which never changes.
+        ``org/name@COMMIT``, a permanent name for `find_weights`.
 
     Raises:
-        WeightsError: The folder is not one of weights, or holds something else as well.
+        WeightsError: The folder is not a weights folder, or holds other files.
         HubError: The Hub cannot be reached, or refuses.
     """
-    folder = Path(folder).expanduser()
+    folder = user_path(folder)
     target = hub.Reference(repository, revision)
     if target.is_pinned:
         raise WeightsError(f"weights are pushed to a branch, and {revision!r} is a commit; name a branch.")
@@ -291,12 +292,12 @@ def push_weights(
 
 
 def _make_repository(api: huggingface_hub.HfApi, repository: str, private: bool | None) -> None:
-    """Make a repository unless it is there. The client's own ``exist_ok`` may ask without a timeout."""
+    """Create a repository unless it exists. The client's ``exist_ok`` may wait without a timeout."""
     try:
         api.create_repo(repository, private=private)
     except HfHubHTTPError as error:
         status = error.response.status_code
-        if status in (401, 403):  # a token may write to a repository and make none
+        if status in (401, 403):  # a token may have the right to write, but not to create
             try:
                 api.model_info(repository, timeout=SECONDS)
             except HfHubHTTPError:
@@ -306,10 +307,10 @@ def _make_repository(api: huggingface_hub.HfApi, repository: str, private: bool 
 
 
 def checked_files(folder: Path) -> list[str]:
-    """Return the files that make up a weights folder, or an ensemble's, after loading each model in it.
+    """Load each model of a weights folder or an ensemble's, and return the names of the folder's files.
 
     Raises:
-        WeightsError: It is not such a folder, or cannot be trusted.
+        WeightsError: It is not a weights folder, or cannot be trusted.
     """
     if not is_ensemble(folder):
         load_weights(folder)

@@ -1,4 +1,4 @@
-"""Weights folders: a model's tensors, its card and a page about it; or an ensemble's card and members."""
+"""Read and write weights folders: a model's tensors, card and page, or an ensemble's card and members."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from torch import nn
 from activitynet import __version__
 from activitynet.errors import StorageError, WeightsError, clipped, shown
 from activitynet.serialization import atomic
+from activitynet.serialization.paths import user_path
 from activitynet.serialization.records import MAX_BYTES, read_bounded
 from activitynet.serialization.tensors import read_metadata, read_tensors, save_tensors
 from activitynet.weights.card import Card, EnsembleCard, is_ensemble_card, read_any_card
@@ -37,24 +38,23 @@ def save_weights(
     half: bool = False,
     picture: bytes | None = None,
 ) -> Card:
-    """Write a model's tensors, its card and a page about it, all or nothing.
+    """Write a model's tensors, card and page, all or nothing.
 
     Args:
-        folder: Where. A weights folder that is there already is replaced; one that holds anything else is
-            refused.
+        folder: Where to write. An existing weights folder is replaced; a folder with other files is refused.
         model: The model, on any device. Its tensors are checked against the card first.
-        card: What it is. ``sha256`` and ``library_version`` are filled in.
-        half: Write float16 instead of float32: half the bytes. What is loaded again differs by the rounding.
-        picture: Its confusion matrix, as a PNG, for the page. Nothing needs it to load the weights.
+        card: Its card. ``sha256`` and ``library_version`` are filled in.
+        half: Write float16 instead of float32, in half the bytes. Weights are rounded.
+        picture: Its confusion matrix, as a PNG, for the page.
 
     Returns:
-        The card as it was written.
+        The card that was written.
 
     Raises:
-        WeightsError: The model is not what the card says, or holds numbers that are not finite.
+        WeightsError: The model does not match the card, or has weights that are not finite.
         StorageError: The folder cannot be written.
     """
-    folder = Path(folder).resolve()
+    folder = user_path(folder).resolve()
     _check_place(folder)
     tensors = model.state_dict()
     _check_fit(card, tensors, f"the model to be saved in {str(folder)!r}")
@@ -84,9 +84,9 @@ def load_weights(folder: str | os.PathLike[str]) -> tuple[nn.Module, Card]:
         The model in evaluation mode, as float32 on the CPU, and its card.
 
     Raises:
-        WeightsError: Something is missing, corrupt, of another hash, or not what the card says.
+        WeightsError: A file is missing, corrupt, has another hash, or does not match the card.
     """
-    folder = Path(folder)
+    folder = user_path(folder)
     card = read_card(folder)
     tensors = read_tensors(folder / TENSORS, sha256=card.sha256)
     _check_fit(card, tensors, repr(str(folder)))
@@ -128,14 +128,14 @@ def read_folder_card(folder: str | os.PathLike[str]) -> Card | EnsembleCard:
     Raises:
         WeightsError: It is missing, cannot be read or is not valid; the message names the file.
     """
-    path = Path(folder) / CARD
+    path = user_path(folder) / CARD
     return read_any_card(_card_bytes(path), what=f"card {str(path)!r}")
 
 
 def is_ensemble(folder: str | os.PathLike[str]) -> bool:
     """Tell whether a folder's card is an ensemble's, valid or not."""
     try:
-        return is_ensemble_card(_card_bytes(Path(folder) / CARD))
+        return is_ensemble_card(_card_bytes(user_path(folder) / CARD))
     except WeightsError:
         return False
 
@@ -150,14 +150,14 @@ def _card_bytes(path: Path) -> bytes:
 
 
 def tensor_bytes(card: Card, where: str) -> tuple[int, int]:
-    """Return the fewest and the most bytes that the tensors' file of a card's model may have.
+    """Return the least and the greatest size in bytes of the file of tensors of a card's model.
 
     Args:
         card: The card.
-        where: What it is the card of, for errors.
+        where: Name of the card's folder in errors.
 
     Raises:
-        WeightsError: The card's model cannot be made.
+        WeightsError: The card's model cannot be created.
     """
     tensors = _built(card, where, sketched_for=_MOST_TENSORS).state_dict()
     most = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
@@ -166,26 +166,26 @@ def tensor_bytes(card: Card, where: str) -> tuple[int, int]:
 
 
 def _header(card: Card) -> dict[str, str]:
-    """Return what the tensors' file says of itself: above all, in which order its outputs are."""
-    # One entry, for several would be written in an order that changes from time to time.
+    """Return the metadata of the file of tensors: the classes, in the order of the outputs."""
+    # One entry only: the order of several would vary, and with it the hash of the file.
     return {"classes": json.dumps(card.classes, ensure_ascii=False)}
 
 
 def _check_classes(path: Path, card: Card) -> None:
-    """Refuse a card whose class names are not those of its tensors, as when two were swapped.
+    """Refuse a card whose classes differ from those in the file of tensors, such as a card of another model.
 
-    Tensors that other tools wrote do not name them.
+    Files that other tools wrote do not name the classes.
     """
     named = read_metadata(path).get("classes")
     if named is not None and named != _header(card)["classes"]:
         raise WeightsError(
-            f"the classes that {str(path)!r} names are not those of its card, in that order. "
+            f"the classes in {str(path)!r} differ from those of its card. "
             "Use the card and the tensors that belong together."
         )
 
 
 def _check_place(folder: Path) -> None:
-    """Refuse a place where other files would be lost by the replacement of the folder."""
+    """Refuse a folder with other files, which would be lost when the folder is replaced."""
     try:
         others = [
             entry.name for entry in folder.iterdir() if entry.name not in (TENSORS, CARD, PAGE, PICTURE)
@@ -209,13 +209,13 @@ def _built(card: Card, where: str, *, sketched_for: int | None = None) -> nn.Mod
 
     try:
         with warnings.catch_warnings():
-            # An empty tensor is refused soon, where the tensors' file has none of that name and shape.
+            # An empty tensor is refused later, unless the file has one of the same name and shape.
             warnings.filterwarnings("ignore", "Initializing zero-element tensors")
             if sketched_for is None:
                 return make()
             check_arguments(card.model_args)
             return sketch(make, sketched_for)
-    except Exception as error:  # arguments from an untrusted card can make a factory fail in any way
+    except Exception as error:  # arguments from an untrusted card can raise any error
         raise WeightsError(
             f"{where}: the card's model {shown(card.architecture)} cannot be made: "
             f"{clipped(error) or type(error).__name__}"
@@ -225,7 +225,7 @@ def _built(card: Card, where: str, *, sketched_for: int | None = None) -> nn.Mod
 def _check_fit(card: Card, found: Mapping[str, torch.Tensor], where: str) -> None:
     """Compare tensors with those of the card's model, by name, shape and type.
 
-    The model is only sketched, so that a card cannot ask for more memory than its tensors' file has.
+    The model is made on the meta device, so that an untrusted card cannot allocate memory.
     """
     expected = _built(card, where, sketched_for=len(found)).state_dict()
     missing = [repr(name) for name in expected if name not in found]
@@ -248,13 +248,13 @@ def _check_fit(card: Card, found: Mapping[str, torch.Tensor], where: str) -> Non
 
 
 def _holds(found: torch.Tensor, tensor: torch.Tensor) -> bool:
-    """Tell whether a file's tensor has a model's shape, and its type or float16 for float32."""
+    """Return whether a stored tensor has the shape of a model's, and its type (or float16 for float32)."""
     stored_half = found.dtype == torch.float16 and tensor.dtype == torch.float32
     return found.shape == tensor.shape and (found.dtype == tensor.dtype or stored_half)
 
 
 def _stored_least(tensor: torch.Tensor) -> int:
-    """Return the fewest bytes that an element of a model's tensor takes in a file."""
+    """Return the least number of bytes that an element of a model's tensor takes in a file."""
     return 2 if tensor.dtype == torch.float32 else tensor.element_size()
 
 
@@ -270,24 +270,24 @@ def save_ensemble(
     half: bool = False,
     picture: bytes | None = None,
 ) -> EnsembleCard:
-    """Write an ensemble's members, its card and a page about it, all or nothing.
+    """Write an ensemble's members, card and page, all or nothing.
 
     Args:
-        folder: Where. An ensemble's folder that is there already is replaced; one that holds anything else
-            is refused.
-        members: Models with their cards, in the order of the ensemble's.
-        card: What it is. The members' ``sha256`` and ``library_version`` are filled in.
-        half: As for `activitynet.weights.save_weights`.
+        folder: Where to write. An existing ensemble's folder is replaced; a folder with other files is
+            refused.
+        members: Models with their cards, in the order of ``card.members``.
+        card: The ensemble's card. The members' ``sha256`` and ``library_version`` are filled in.
+        half: Write float16 instead of float32.
         picture: Its confusion matrix, as a PNG, for the page.
 
     Returns:
-        The card as it was written.
+        The card that was written.
 
     Raises:
-        WeightsError: A model is not what its card says, or holds numbers that are not finite.
+        WeightsError: A model does not match its card, or has weights that are not finite.
         StorageError: The folder cannot be written.
     """
-    folder = Path(folder).resolve()
+    folder = user_path(folder).resolve()
     if folder.exists() and not is_ensemble(folder) and (not folder.is_dir() or any(folder.iterdir())):
         raise StorageError(
             f"cannot write an ensemble to {str(folder)!r}: it holds other files. Choose a new or empty "
@@ -314,9 +314,9 @@ def load_members(folder: str | os.PathLike[str]) -> tuple[list[tuple[nn.Module, 
         The members in evaluation mode, as float32 on the CPU, with their cards; and the ensemble's card.
 
     Raises:
-        WeightsError: Something is missing, corrupt, of another hash, or not what the card says.
+        WeightsError: A file is missing, corrupt, has another hash, or does not match the card.
     """
-    folder = Path(folder)
+    folder = user_path(folder)
     card = read_ensemble_card(folder)
     members = []
     for entry in card.members:
@@ -324,8 +324,8 @@ def load_members(folder: str | os.PathLike[str]) -> tuple[list[tuple[nn.Module, 
         model, member = load_weights(place)
         if member.sha256 != entry.sha256:
             raise WeightsError(
-                f"{str(place)!r} is not the member that the ensemble's card names: its tensors have another "
-                f"hash. Copy or download the folder again."
+                f"{str(place)!r} is not the member named in the ensemble's card: its hash differs. Copy or "
+                f"download the folder again."
             )
         if set(member.classes) != set(card.classes):
             unlike = sorted(set(member.classes) ^ set(card.classes))[0]

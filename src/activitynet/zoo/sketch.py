@@ -1,7 +1,7 @@
-"""A network on the meta device: made without memory and in bounded time, from an untrusted description.
+"""Make a network on the meta device from an untrusted description, without memory and in bounded time.
 
-A card of a hundred bytes can ask for a network of a million blocks, or for tables that fill the memory. Its
-tensors cannot be of such a network, so it is refused before anything is allocated.
+A card of a hundred bytes can describe a network of a million blocks, or buffers that fill the memory. Its
+tensors cannot fit such a network, so it is refused before anything is allocated.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ from torch.nn.modules.module import register_module_module_registration_hook
 from activitynet.errors import WeightsError, shown
 
 MAX_ARGUMENT = 2**16
-"""Largest number that an argument of an untrusted architecture may be or hold."""
+"""Largest number allowed in the arguments of an untrusted architecture."""
 
 MAX_TABLES = 2**28
-"""Most bytes of buffers that are not in a network's state, such as attention masks."""
+"""Most bytes of buffers outside a network's state dict, such as attention masks."""
 
-_MODULES = 20, 2_000  # allowed for each tensor, and besides; most networks have one or two a tensor
+_MODULES = (
+    20,
+    2_000,
+)  # modules allowed per tensor (most networks have one or two), and in addition
 
 
 def sketch(make: Callable[[], nn.Module], tensors: int) -> nn.Module:
@@ -31,11 +34,10 @@ def sketch(make: Callable[[], nn.Module], tensors: int) -> nn.Module:
 
     Args:
         make: Makes the network.
-        tensors: How many tensors its file holds; the bound follows from it.
+        tensors: Number of tensors in its file, which sets the bound.
 
     Raises:
-        WeightsError: It has far more modules than so many tensors can fill, or buffers outside its state that
-            take too much memory.
+        WeightsError: It has far more modules than tensors, or too large buffers outside the state dict.
         Exception: What ``make`` raises.
     """
     with torch.device("meta"), _at_most(_MODULES[0] * tensors + _MODULES[1]):
@@ -44,16 +46,16 @@ def sketch(make: Callable[[], nn.Module], tensors: int) -> nn.Module:
     tables = sum(buffer.nbytes for name, buffer in model.named_buffers() if name not in saved)
     if tables > MAX_TABLES:
         raise WeightsError(
-            f"it would take {tables >> 20} MiB besides its tensors, and at most {MAX_TABLES >> 20} are given."
+            f"its buffers take {tables >> 20} MiB besides its tensors; the limit is {MAX_TABLES >> 20} MiB."
         )
     return model
 
 
 def check_arguments(arguments: Any) -> None:
-    """Refuse arguments that are too large for any architecture.
+    """Refuse arguments with numbers too large for any architecture.
 
     Raises:
-        WeightsError: There is one.
+        WeightsError: A number is above `MAX_ARGUMENT`.
     """
     if isinstance(arguments, Mapping):
         arguments = list(arguments.values())
@@ -61,7 +63,9 @@ def check_arguments(arguments: Any) -> None:
         for argument in arguments:
             check_arguments(argument)
     elif isinstance(arguments, int | float) and abs(arguments) > MAX_ARGUMENT:
-        raise WeightsError(f"its arguments hold {shown(arguments)}, and none may be above {MAX_ARGUMENT}.")
+        raise WeightsError(
+            f"its arguments hold {shown(arguments)}; the largest number allowed is {MAX_ARGUMENT}."
+        )
 
 
 @contextlib.contextmanager
@@ -73,7 +77,7 @@ def _at_most(count: int) -> Iterator[None]:
         nonlocal left
         left -= threading.get_ident() == thread
         if left < 0:
-            raise WeightsError("it has far more layers than its tensors could be of")
+            raise WeightsError("it has far more layers than tensors")
 
     handle = register_module_module_registration_hook(registered)
     try:

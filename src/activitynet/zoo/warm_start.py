@@ -22,6 +22,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from activitynet.blocks import ACTIVATIONS, MBConv, ResidualBlock, SEBlock
 from activitynet.errors import ModelError, WeightsError, shown
+from activitynet.serialization.paths import user_path
 from activitynet.serialization.records import parse_json, read_bounded
 from activitynet.serialization.tensors import read_tensors
 from activitynet.zoo import timm_bridge
@@ -300,7 +301,7 @@ def load_trunk(source: Source) -> Trunk:
         return Trunk(name, source, _preprocessing(config))
     if isinstance(source, str) and source.startswith(timm_bridge.PREFIX):
         return _from_hub(source)
-    return _from_folder(Path(source))
+    return _from_folder(user_path(source))
 
 
 def _from_folder(folder: Path) -> Trunk:

@@ -69,19 +69,21 @@ def audit(
     if fix is not None and fix.resolve() == data.resolve():
         raise typer.BadParameter("--fix writes another table than DATA.")
     opened = open_data(data)
+    options.print_classes(opened)
     found = run_audit(opened, workers=workers)
     if labels is not None:
         from activitynet.evaluation.label_errors import with_label_issues  # noqa: PLC0415  needs torch, unlike the rest
 
         found = with_label_issues(found, opened, labels, image_size=image_size, workers=workers)
+    told = {**found.to_dict(), **options.described(opened)}
     if report is not None:
         write_report(report, found)
-        write_json(report.with_suffix(".json"), readable(found.to_dict()))
+        write_json(report.with_suffix(".json"), readable(told))
     if fix is not None:
         fixed = cleaned(opened, found, drop_label_issues=drop_label_issues)
         write_split(fix, fixed, label_issues=found.label_issues() if labels is not None else None)
     if as_json:
-        print_json(found.to_dict())
+        print_json(told)
     else:
         print(f"{found.photos} photos, {len(found.findings)} findings")
         for kind, count in found.counts().items():

@@ -13,6 +13,7 @@ from activitynet.errors import printable
 def demo(
     *,
     weights: options.DefaultWeights = "default",
+    device: options.Device = None,
     engine: options.EngineName = None,
     host: Annotated[
         str, typer.Option(help="Where to listen; at 0.0.0.0, whoever reaches this machine can use the page.")
@@ -34,7 +35,7 @@ def demo(
     name = "the model that comes with activitynet" if weights == "default" else weights
     limits = Limits(bytes=round(max_mb * 1e6), photos=max_photos, pixels=round(max_megapixels * 1e6))
     serve(
-        options.load_predictor(weights, engine=engine, cascade=False),
+        options.load_predictor(weights, device=device, engine=engine),
         name=name,
         host=host,
         port=port,

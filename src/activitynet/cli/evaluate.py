@@ -23,6 +23,7 @@ def evaluate(
     split: Annotated[str, typer.Option(help="train, val, test, or all.")] = "val",
     skip_bad: options.SkipBad = False,
     group_duplicates: options.GroupDuplicates = False,
+    device: options.Device = None,
     engine: options.EngineName = None,
     cascade: options.Cascade = False,
     tta: options.Tta = None,
@@ -40,8 +41,8 @@ def evaluate(
     from activitynet.evaluation.report import make_report, write_report  # noqa: PLC0415
     from activitynet.runtime import distributed  # noqa: PLC0415  --help needs no torch
 
-    predictor = options.load_predictor(weights, engine=engine, cascade=cascade)
-    photos = options.open_for(predictor, data, group_duplicates=group_duplicates)
+    predictor = options.load_predictor(weights, device=device, engine=engine, cascade=cascade)
+    photos = options.open_for(predictor, data, device=device, group_duplicates=group_duplicates)
     answers = predictor.collect_outputs(photos, split=split, skip_bad=skip_bad, tta=tta or None)
     if not distributed.is_main_process():
         return
@@ -50,7 +51,7 @@ def evaluate(
         made = make_report(answers, name=weights, split=split, unknown_below=predictor.unknown_below)
         print(f"report: {printable(str(write_report(report, made)))}", file=sys.stderr)
     if as_json:
-        print_json(scores.to_dict())
+        print_json({**scores.to_dict(), "ignored": options.described(photos)["ignored"]})
         return
     present = [entry for entry in scores.classes if entry.support]
     printer = RowPrinter(
@@ -121,6 +122,7 @@ def calibrate(
         ),
     ] = None,
     skip_bad: options.SkipBad = False,
+    device: options.Device = None,
     workers: options.Workers = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was fitted as JSON.")] = False,
 ) -> None:
@@ -129,7 +131,7 @@ def calibrate(
     from activitynet.runtime import distributed  # noqa: PLC0415
     from activitynet.weights import find_weights  # noqa: PLC0415
 
-    classifier = Classifier.load(find_weights(weights))
+    classifier = Classifier.load(find_weights(weights), device=device)
     found = classifier.calibrate(
         data, split=split, method=method, risk=risk, workers=workers, skip_bad=skip_bad
     )
@@ -151,6 +153,7 @@ def explain(
         str | None,
         typer.Option(metavar="CLASS", help="The class to explain.", show_default="the most probable one"),
     ] = None,
+    device: options.Device = None,
     how: Annotated[
         Literal["grad-cam", "occlusion"],
         typer.Option(help="grad-cam is one pass; occlusion works for ensembles and exported files, too."),
@@ -169,7 +172,7 @@ def explain(
 
     if to.suffix.lower() != ".png":
         raise typer.BadParameter("it takes a file that ends in .png.", param_hint="--to")
-    predictor = options.load_predictor(weights, engine=None, cascade=False)
+    predictor = options.load_predictor(weights, device=device)
     found = predictor.explain(photo, label=label, how=how)
     near = predictor.nearest(photo, nearest) if nearest is not None else []
     buffer = io.BytesIO()

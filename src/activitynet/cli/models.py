@@ -75,13 +75,14 @@ def ensemble(
         ),
     ] = None,
     split: Split = "val",
+    device: options.Device = None,
     workers: options.Workers = None,
     seed: options.Seed = 0,
     as_json: AsJson = False,
 ) -> None:
     """Choose, weigh and calibrate an ensemble of trained models."""
     from activitynet.ensemble.build import build_ensemble  # noqa: PLC0415  --help needs no torch
-    from activitynet.runtime.devices import default_workers  # noqa: PLC0415
+    from activitynet.runtime.devices import default_workers, resolve_device  # noqa: PLC0415
 
     photos, classes = _photos(members, data, split)
     built, report = build_ensemble(
@@ -91,6 +92,7 @@ def ensemble(
         method=method,
         cascade_loss=cascade,
         workers=default_workers() if workers is None else workers,
+        device=resolve_device(device),
         seed=seed,
     )
     built.save(to)
@@ -110,17 +112,20 @@ def soup(
         bool, typer.Option("--greedy", help="Add models, best first, only as long as macro-F1 does not fall.")
     ] = False,
     split: Split = "val",
+    device: options.Device = None,
     workers: options.Workers = None,
     as_json: AsJson = False,
 ) -> None:
     """Average the weights of models of one network, such as snapshots of a run, into one model."""
     from activitynet.ensemble.build import build_soup  # noqa: PLC0415  --help needs no torch
-    from activitynet.runtime.devices import default_workers  # noqa: PLC0415
+    from activitynet.runtime.devices import default_workers, resolve_device  # noqa: PLC0415
     from activitynet.weights import save_weights  # noqa: PLC0415
 
     photos, classes = _photos(members, data, split)
     workers = default_workers() if workers is None else workers
-    model, card, chosen = build_soup(members, photos, classes, greedy=greedy, workers=workers)
+    model, card, chosen = build_soup(
+        members, photos, classes, greedy=greedy, workers=workers, device=resolve_device(device)
+    )
     save_weights(to, model, card)
     if as_json:
         print_json({"members": [str(folder) for folder in chosen], "metrics": dict(card.metrics)})
@@ -188,13 +193,14 @@ def export(
             show_default=False,
         ),
     ] = None,
+    device: options.Device = None,
 ) -> None:
     """Write a model or an ensemble, its preprocessing inside, for ONNX Runtime, OpenVINO or torch."""
     from activitynet.export import FORMATS, Format  # noqa: PLC0415  --help needs no torch
 
     formats: dict[str, Format] = {end: form for form, end in FORMATS.items()}
     form = format or formats.get(path.suffix.lower(), "onnx")
-    written = options.load_trained(weights).export(path, form, calibrate=calibrate)
+    written = options.load_trained(weights, device=device).export(path, form, calibrate=calibrate)
     print(printable(str(written)))
 
 

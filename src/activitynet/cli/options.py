@@ -1,10 +1,11 @@
-"""What goes to the terminal: text that cannot harm it, tables for people, JSON for programs."""
+"""Options that commands share, and their output: tables for people, JSON for programs."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 import typer
 from rich.console import Console
 from rich.table import Column, Table
+from rich.text import Text
 
 from activitynet.data.dataset import read_class_names
 from activitynet.errors import TrainingError, printable
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
 def print_json(value: Any, *, indent: int | None = 2) -> None:
     """Print a JSON value to stdout, in ASCII: nothing in it can harm a terminal or its encoding."""
     print(json.dumps(value, indent=indent, allow_nan=False))
+
+
+def speaks() -> bool:
+    """Tell whether this process prints: of several processes, only the first does."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 class _Console(Console):
@@ -221,6 +228,14 @@ Tta: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
+Device: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DEVICE",
+        help="Run the network on cpu, cuda, cuda:1 or mps.",
+        show_default="the accelerator, if there is one",
+    ),
+]
 UnknownBelow: TypeAlias = Annotated[
     float | None,
     typer.Option(
@@ -248,11 +263,13 @@ GroupDuplicates: TypeAlias = Annotated[
 ]
 
 
-def load_trained(weights: str, *, engine: EngineName = None) -> Classifier | Ensemble:
-    """Return the classifier or the ensemble that weights are of.
+def load_trained(
+    weights: str, *, device: str | None = None, engine: EngineName = None
+) -> Classifier | Ensemble:
+    """Load a classifier or an ensemble.
 
     Raises:
-        ActivityNetError: They cannot be found or trusted.
+        ActivityNetError: The weights cannot be found or trusted, or the device is missing.
     """
     from activitynet import Classifier, Ensemble  # noqa: PLC0415  --help needs no torch
     from activitynet.export import is_exported  # noqa: PLC0415
@@ -260,21 +277,23 @@ def load_trained(weights: str, *, engine: EngineName = None) -> Classifier | Ens
 
     place = weights if is_exported(weights) else find_weights(weights)
     if not (isinstance(place, Path) and is_ensemble(place)):
-        return Classifier.load(place, engine=engine)
+        return Classifier.load(place, device=device, engine=engine)
     if engine is not None:
         raise typer.BadParameter("an ensemble runs as it is, or exported.", param_hint="--engine")
-    return Ensemble.load(place)
+    return Ensemble.load(place, device=device)
 
 
-def load_predictor(weights: str, *, engine: EngineName, cascade: bool) -> Predictor:
-    """Return what predicts by weights.
+def load_predictor(
+    weights: str, *, device: str | None = None, engine: EngineName = None, cascade: bool = False
+) -> Predictor:
+    """Load a classifier, an ensemble, or the cascade of an ensemble.
 
     Raises:
-        ActivityNetError: They cannot be found or trusted.
+        ActivityNetError: The weights cannot be found or trusted, or the device is missing.
     """
     from activitynet import Ensemble  # noqa: PLC0415  --help needs no torch
 
-    trained = load_trained(weights, engine=engine)
+    trained = load_trained(weights, device=device, engine=engine)
     if not cascade:
         return trained
     if isinstance(trained, Ensemble):
@@ -282,22 +301,43 @@ def load_predictor(weights: str, *, engine: EngineName, cascade: bool) -> Predic
     raise typer.BadParameter("it takes an ensemble, and this is one model.", param_hint="--cascade")
 
 
-def open_for(predictor: Predictor, data: Path, *, group_duplicates: bool) -> Path | PhotoData:
-    """Return what a predictor's method takes as data: opened, if near-duplicates are to be grouped.
+def open_for(
+    predictor: Predictor, data: Path, *, device: str | None, group_duplicates: bool = False
+) -> PhotoData:
+    """Open the data for a predictor, and print its classes.
 
     Raises:
-        DataError: The data cannot be used, or cannot be grouped.
+        DataError: The data cannot be used, or its near-duplicates cannot be grouped.
+        ModelError: The device is missing.
     """
-    if not group_duplicates:
-        return data
     from activitynet.data.open import open_data  # noqa: PLC0415
-    from activitynet.inference import best_device  # noqa: PLC0415
     from activitynet.runtime import distributed  # noqa: PLC0415  --help needs no torch
+    from activitynet.runtime.devices import resolve_device  # noqa: PLC0415
 
-    distributed.initialize(best_device())
-    return distributed.broadcast_from_main(
-        lambda: open_data(data, classes=predictor.classes, group_duplicates=True)
+    distributed.initialize(resolve_device(device))
+    opened = distributed.broadcast_from_main(
+        lambda: open_data(data, classes=predictor.classes, group_duplicates=group_duplicates)
     )
+    print_classes(opened)
+    return opened
+
+
+def print_classes(data: PhotoData) -> None:
+    """Print the classes, and how many files and folders were left out, in one line on stderr."""
+    if not speaks():
+        return
+    count = len(data.ignored)
+    left_out = (
+        f" ({count} {'file or folder' if count == 1 else 'files or folders'} left out)" if count else ""
+    )
+    line = Text(printable(f"{len(data.classes)} classes{left_out}: {', '.join(data.classes)}"))
+    line.truncate(Console(stderr=True).width, overflow="ellipsis")
+    print(line.plain, file=sys.stderr)
+
+
+def described(data: PhotoData) -> dict[str, Any]:
+    """Return the classes and what was left out, as JSON values."""
+    return {"classes": list(data.classes), "ignored": [str(path) for path in data.ignored]}
 
 
 def read_settings(settings: list[str] | None) -> dict[str, Any]:

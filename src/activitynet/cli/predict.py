@@ -29,6 +29,7 @@ def predict(
     *,
     photos: Annotated[list[str], typer.Argument(metavar="PHOTO", help="Photos, folders or globs.")],
     weights: options.DefaultWeights = "default",
+    device: options.Device = None,
     engine: options.EngineName = None,
     cascade: options.Cascade = False,
     tta: options.Tta = None,
@@ -73,7 +74,7 @@ def predict(
         raise typer.BadParameter("choose one of them.", param_hint=" and ".join(asked))
     if resume and output is None:
         raise typer.BadParameter("it goes on with the file that --output names.", param_hint="--resume")
-    predictor = options.load_predictor(weights, engine=engine, cascade=cascade)
+    predictor = options.load_predictor(weights, device=device, engine=engine, cascade=cascade)
     if submission is not None:
         if len(photos) != 1:
             raise typer.BadParameter("it takes one PHOTO, the contest's folder.", param_hint="--submission")

@@ -40,6 +40,7 @@ def training_command(method: Literal["fit", "fine_tune"]) -> Callable[..., None]
         lr: Annotated[float | None, typer.Option(help="Peak learning rate.", show_default=_RECIPES)] = None,
         image_size: options.ImageSize = None,
         classes: options.Classes = None,
+        device: options.Device = None,
         seed: options.Seed = 0,
         workers: options.Workers = None,
         track: Annotated[
@@ -61,16 +62,18 @@ def training_command(method: Literal["fit", "fine_tune"]) -> Callable[..., None]
         from activitynet.data.scan import skipped_message  # noqa: PLC0415  --help needs no torch
 
         run = run_folder(run, model, resume=resume)
+        changes = options.read_settings(settings)
         classifier = activitynet.Classifier(
-            model, options.read_classes(classes), init_from=init_from, image_size=image_size
+            model, options.read_classes(classes), init_from=init_from, image_size=image_size, device=device
         )
+        photos = options.open_for(classifier, data, device=device, group_duplicates=group_duplicates)
         learn = classifier.fit if method == "fit" else classifier.fine_tune
         with saying_how_to_go_on(run):
             result = learn(
-                options.open_for(classifier, data, group_duplicates=group_duplicates),
+                photos,
                 run=run,
                 recipe=recipe,
-                settings=options.read_settings(settings),
+                settings=changes,
                 epochs=epochs,
                 batch_size=batch_size,
                 lr=lr,
@@ -83,7 +86,7 @@ def training_command(method: Literal["fit", "fine_tune"]) -> Callable[..., None]
                 progress=not no_progress,
                 track=tuple(track or ()),
             )
-        if not speaks():
+        if not options.speaks():
             return
         weights, plots = run / "model", sorted((run / "plots").glob("*.png"))
         best = dict(result.best)
@@ -93,6 +96,7 @@ def training_command(method: Literal["fit", "fine_tune"]) -> Callable[..., None]
                     "run": str(run),
                     "weights": str(weights),
                     "plots": [str(plot) for plot in plots],
+                    **options.described(photos),
                     "skipped": dict(result.skipped),
                     "best": best,
                     "history": [dict(row) for row in result.history],
@@ -109,11 +113,6 @@ def training_command(method: Literal["fit", "fine_tune"]) -> Callable[..., None]
     return command
 
 
-def speaks() -> bool:
-    """Tell whether this process is the one of several that prints; the library lets it alone write."""
-    return os.environ.get("RANK", "0") == "0"
-
-
 def run_folder(run: Path | None, model: str, *, resume: bool) -> Path:
     """Return the folder of a run, a new one unless one is named, and say which."""
     if resume and run is None:
@@ -124,7 +123,7 @@ def run_folder(run: Path | None, model: str, *, resume: bool) -> Path:
         first = Path("runs", f"{slug(model)}-{datetime.now():%Y%m%d-%H%M%S}")
         others = (first.with_name(f"{first.name}-{count}") for count in itertools.count(2))
         run = next(folder for folder in itertools.chain([first], others) if not folder.exists())
-    if speaks():
+    if options.speaks():
         print(f"run folder: {printable(str(run))}", file=sys.stderr)
     return run
 
@@ -137,7 +136,7 @@ def saying_how_to_go_on(run: Path) -> Iterator[None]:
     try:
         yield
     except Interrupted as stop:
-        if speaks():
+        if options.speaks():
             folder = shlex.quote(printable(str(run)))
             print(f"{stop} Go on with the same command and --run {folder} --resume.", file=sys.stderr)
         raise typer.Exit(128 + stop.signum) from stop
@@ -167,6 +166,7 @@ def distill(
     settings: options.Settings = None,
     epochs: options.Epochs = None,
     image_size: options.ImageSize = None,
+    device: options.Device = None,
     seed: options.Seed = 0,
     workers: options.Workers = None,
     skip_bad: options.SkipBad = False,
@@ -181,9 +181,11 @@ def distill(
     changes = options.read_settings(settings)
     if "distill.teachers" in changes:
         raise typer.BadParameter("TEACHER is who teaches; leave out distill.teachers.", param_hint="--set")
-    teaching = options.load_trained(teacher)
-    student = activitynet.Classifier(model, teaching.classes, init_from=init_from, image_size=image_size)
-    photos = options.open_for(student, data, group_duplicates=group_duplicates)
+    teaching = options.load_trained(teacher, device=device)
+    student = activitynet.Classifier(
+        model, teaching.classes, init_from=init_from, image_size=image_size, device=device
+    )
+    photos = options.open_for(student, data, device=device, group_duplicates=group_duplicates)
     run = run_folder(run, model, resume=resume)
     learn = student.fit if init_from is None else student.fine_tune
     with saying_how_to_go_on(run):
@@ -201,7 +203,7 @@ def distill(
             resume=resume,
             progress=not no_progress,
         )
-    if not speaks():
+    if not options.speaks():
         return
     rows = {}
     for name, predictor in (("teacher", teaching), ("student", student)):
@@ -231,6 +233,7 @@ def lr_find(
     settings: options.Settings = None,
     image_size: options.ImageSize = None,
     classes: options.Classes = None,
+    device: options.Device = None,
     seed: options.Seed = 0,
     workers: options.Workers = None,
     plot: Annotated[
@@ -242,7 +245,7 @@ def lr_find(
 ) -> None:
     """Try rising learning rates for a hundred steps, and suggest one."""
     classifier = activitynet.Classifier(
-        model, options.read_classes(classes), init_from=init_from, image_size=image_size
+        model, options.read_classes(classes), init_from=init_from, image_size=image_size, device=device
     )
     found = classifier.find_learning_rate(
         data,

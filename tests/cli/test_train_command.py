@@ -63,8 +63,9 @@ def test_options_reach_the_library(
     names.write_text("running\nwalking\n")
     options = (
         "--model m --init-from w --run r --epochs 3 --batch-size 8 --lr 0.1 --image-size 96 --seed 5 "
-        "--device cpu --workers 0 --skip-bad --cache c --cache-gb 0.5 --resume --no-progress --json --recipe mine.toml "
-        "--set optimizer.name=sgd --set checkpoint.epochs=[1,2] --track tensorboard --track wandb"
+        "--device cpu --workers 0 --skip-bad --cache c --cache-gb 0.5 --resume --no-progress --json "
+        "--recipe mine.toml --set optimizer.name=sgd --set checkpoint.epochs=[1,2] "
+        "--track tensorboard --track wandb"
     )
     assert run([command, "data", *options.split(), "--classes", str(names)]) == 0
     assert classifier.asked == {
@@ -127,7 +128,7 @@ def test_a_run_that_was_stopped_says_in_one_line_how_to_go_on(
     assert run(["train", "data", "--run", "my runs/a"]) == code
     captured = capsys.readouterr()
     assert captured.out == ""
-    line = "stopped at step 7. Go on with the same command and --run 'my runs/a' --resume."
+    line = "stopped at step 7. Continue with the same command and --run 'my runs/a' --resume."
     assert captured.err.splitlines() == [f"run folder: {Path('my runs/a')}", line]
 
 

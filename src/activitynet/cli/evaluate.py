@@ -20,7 +20,7 @@ def evaluate(
     *,
     weights: options.Weights,
     data: options.Data,
-    split: Annotated[str, typer.Option(help="train, val, test, or all.")] = "val",
+    split: Annotated[str, typer.Option(help="Score these photos: train, val, test, or all.")] = "val",
     skip_bad: options.SkipBad = False,
     group_duplicates: options.GroupDuplicates = False,
     device: options.Device = None,
@@ -31,7 +31,7 @@ def evaluate(
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Write a page with figures, plots and thumbnails, and the same as JSON.",
+            help="Write an HTML report with plots and thumbnails, and its JSON.",
             show_default=False,
         ),
     ] = None,
@@ -70,15 +70,15 @@ def compare(
     *,
     runs: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN", help="Folders that `evaluate --report` wrote, or runs that hold one."),
+        typer.Argument(metavar="RUN", help="Reports of `evaluate --report`, or run folders with one."),
     ],
     report: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Write a page and its JSON.", show_default=False),
+        typer.Option(metavar="FOLDER", help="Write an HTML report and its JSON.", show_default=False),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
 ) -> None:
-    """Set evaluations side by side; on the same photos, say whether the others differ from the first."""
+    """Compare evaluation reports, and test whether the others differ from the first."""
     from activitynet.evaluation.report import comparison_table, read_report, write_comparison  # noqa: PLC0415  --help needs no torch
 
     table = comparison_table([read_report(run) for run in runs])
@@ -88,7 +88,7 @@ def compare(
         print_json(table)
         return
     measures: dict[str, list[dict[str, float] | None]] = table["measures"]
-    intervals = len(runs) == 2  # of more, they do not fit on a line
+    intervals = len(runs) == 2  # more do not fit on a line
     columns = [Column(name, width=23 if intervals else 10, overflow="fold") for name in table["names"]]
     printer = RowPrinter(Column("measure", width=max(map(len, measures))), *columns)
     for name, row in measures.items():
@@ -107,26 +107,26 @@ def calibrate(
     *,
     weights: options.Weights,
     data: options.Data,
-    to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="Where to write the weights folder.")],
-    split: Annotated[str, typer.Option(help="Photos not learned from: val, test, or all.")] = "val",
+    to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="Write the weights folder here.")],
+    split: Annotated[str, typer.Option(help="Photos that were not trained on: val, test, or all.")] = "val",
     method: Annotated[
         Literal["temperature", "vector"],
-        typer.Option(help="temperature never changes the class that is named; vector mends each class."),
+        typer.Option(help="temperature keeps the predicted classes; vector scales each class."),
     ] = "temperature",
     risk: Annotated[
         float | None,
         typer.Option(
             metavar="SHARE",
-            help="Call photos unknown below the probability at which so few answers are wrong (0.1).",
+            help="Also fit a threshold for unknown photos that leaves at most this share of errors (0.1).",
             show_default=False,
         ),
     ] = None,
     skip_bad: options.SkipBad = False,
     device: options.Device = None,
     workers: options.Workers = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was fitted as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the calibration as JSON.")] = False,
 ) -> None:
-    """Fit a temperature (or vector scaling) on labelled photos, and write weights that have it."""
+    """Calibrate probabilities on labelled photos, and write the calibrated weights."""
     from activitynet import Classifier  # noqa: PLC0415  --help needs no torch
     from activitynet.runtime import distributed  # noqa: PLC0415
     from activitynet.weights import find_weights  # noqa: PLC0415
@@ -147,7 +147,7 @@ def calibrate(
 def explain(
     *,
     photo: Annotated[str, typer.Argument(metavar="PHOTO", help="One photo.")],
-    to: Annotated[Path, typer.Option("--to", metavar="FILE.png", help="Where to write the overlay.")],
+    to: Annotated[Path, typer.Option("--to", metavar="FILE.png", help="Write the heat map here.")],
     weights: options.DefaultWeights = "default",
     label: Annotated[
         str | None,
@@ -156,18 +156,18 @@ def explain(
     device: options.Device = None,
     how: Annotated[
         Literal["grad-cam", "occlusion"],
-        typer.Option(help="grad-cam is one pass; occlusion works for ensembles and exported files, too."),
+        typer.Option(help="grad-cam is one pass; occlusion also works for ensembles and exported files."),
     ] = "grad-cam",
     nearest: Annotated[
         Path | None,
         typer.Option(
             metavar="DATA",
-            help="List the training photos of DATA that look most like it to the network.",
+            help="List the training photos of DATA with the most similar features.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Write a photo with what speaks for a class in colour, from dark blue to yellow."""
+    """Write a heat map of the evidence for a class, from dark blue to yellow."""
     from activitynet.serialization import atomic  # noqa: PLC0415  --help needs no torch
 
     if to.suffix.lower() != ".png":

@@ -23,12 +23,12 @@ def models(
     pattern: Annotated[
         str,
         typer.Argument(
-            metavar="PATTERN", help="Names to list, with * and ? as wildcards; timm/… searches timm's."
+            metavar="PATTERN", help="Names to list, with * and ? as wildcards; timm/* lists those of timm."
         ),
     ] = "*",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List networks, with what each costs."""
+    """List networks with their parameters, multiply-adds and input sizes."""
     names = activitynet.list_models(pattern)
     if not names:
         raise ModelError(f"no model's name is {pattern!r}. Put * around a part of a name to search for it.")
@@ -50,9 +50,9 @@ Members = Annotated[
     typer.Argument(metavar="MODEL", help="Weights folders, org/name on the Hub, or folders of runs."),
 ]
 Validation = Annotated[
-    Path, typer.Option("--data", metavar="DATA", help="Labelled photos that no member has learned from.")
+    Path, typer.Option("--data", metavar="DATA", help="Labelled photos that no member was trained on.")
 ]
-To = Annotated[Path, typer.Option("--to", metavar="FOLDER", help="Where to write the result.")]
+To = Annotated[Path, typer.Option("--to", metavar="FOLDER", help="Write the result here.")]
 Split = Annotated[str, typer.Option(help="Which photos of DATA: val or test.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 
@@ -64,13 +64,15 @@ def ensemble(
     to: To,
     method: Annotated[
         Literal["uniform", "greedy", "weights"],
-        typer.Option(help="uniform takes all alike, greedy picks those that help, weights fits shares."),
+        typer.Option(
+            help="uniform averages all, greedy selects those that help, weights fits a weight for each."
+        ),
     ] = "greedy",
     cascade: Annotated[
         float | None,
         typer.Option(
             metavar="LOSS",
-            help="Fit a cascade as well, which may score so much lower in macro-F1 (0.003).",
+            help="Also fit a cascade, which may lose this much macro-F1 (0.003).",
             show_default=False,
         ),
     ] = None,
@@ -80,7 +82,7 @@ def ensemble(
     seed: options.Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Choose, weigh and calibrate an ensemble of trained models."""
+    """Select, weight and calibrate an ensemble of trained models."""
     from activitynet.ensemble.build import build_ensemble  # noqa: PLC0415  --help needs no torch
     from activitynet.runtime.devices import default_workers, resolve_device  # noqa: PLC0415
 
@@ -109,14 +111,14 @@ def soup(
     data: Validation,
     to: To,
     greedy: Annotated[
-        bool, typer.Option("--greedy", help="Add models, best first, only as long as macro-F1 does not fall.")
+        bool, typer.Option("--greedy", help="Add models, best first, only while macro-F1 does not fall.")
     ] = False,
     split: Split = "val",
     device: options.Device = None,
     workers: options.Workers = None,
     as_json: AsJson = False,
 ) -> None:
-    """Average the weights of models of one network, such as snapshots of a run, into one model."""
+    """Average the weights of models of the same network, such as snapshots of a run."""
     from activitynet.ensemble.build import build_soup  # noqa: PLC0415  --help needs no torch
     from activitynet.runtime.devices import default_workers, resolve_device  # noqa: PLC0415
     from activitynet.weights import save_weights  # noqa: PLC0415
@@ -140,7 +142,7 @@ def soup(
 
 
 def _photos(members: list[str], data: Path, split: str) -> tuple[tuple[Photo, ...], tuple[str, ...]]:
-    """Return the photos to fit on, and the members' classes: those of the first."""
+    """Return the photos to fit on, and the classes of the first member."""
     from activitynet.data.dataset import by_split  # noqa: PLC0415
     from activitynet.data.open import open_data  # noqa: PLC0415  --help needs no torch
     from activitynet.ensemble.build import find_members  # noqa: PLC0415
@@ -179,23 +181,24 @@ def _cells(row: Row, cheapest: float, *, is_candidate: bool) -> tuple[str, ...]:
 def export(
     weights: options.Weights,
     path: Annotated[
-        Path, typer.Argument(metavar="FILE", help="What to write: its name ends in .onnx, .xml or .pt2.")
+        Path, typer.Argument(metavar="FILE", help="File to write, which ends in .onnx, .xml or .pt2.")
     ],
     format: Annotated[
-        Literal["onnx", "openvino", "torch"] | None, typer.Option(show_default="by the name's end")
+        Literal["onnx", "openvino", "torch"] | None,
+        typer.Option(help="Format of the file.", show_default="by its extension"),
     ] = None,
     calibrate: Annotated[
         Path | None,
         typer.Option(
             metavar="DATA",
-            help="Use 8-bit numbers, whose ranges these photos choose: smaller, and faster on some "
-            "processors. Evaluate the file afterwards.",
+            help="Quantize to 8 bits, calibrated on these photos: smaller, and faster on some processors. "
+            "Evaluate the file afterwards.",
             show_default=False,
         ),
     ] = None,
     device: options.Device = None,
 ) -> None:
-    """Write a model or an ensemble, its preprocessing inside, for ONNX Runtime, OpenVINO or torch."""
+    """Export a model or an ensemble with its preprocessing to ONNX, OpenVINO or torch."""
     from activitynet.export import FORMATS, Format  # noqa: PLC0415  --help needs no torch
 
     formats: dict[str, Format] = {end: form for form, end in FORMATS.items()}
@@ -211,13 +214,13 @@ def push(
         bool | None,
         typer.Option(
             "--private/--public",
-            help="Who sees a repository that is made.",
+            help="Visibility of a repository that is created.",
             show_default="the account's",
         ),
     ] = None,
     revision: Annotated[str, typer.Option(metavar="BRANCH", help="Branch to commit to.")] = "main",
     message: Annotated[
-        str | None, typer.Option(help="The commit's message.", show_default="the folder's name")
+        str | None, typer.Option(help="Commit message.", show_default="the folder's name")
     ] = None,
 ) -> None:
     """Publish a weights folder on the Hub, after checking that it loads."""
@@ -235,14 +238,14 @@ def pull(
         typer.Option(metavar="FOLDER", help="Copy the weights here.", show_default="the Hub's cache"),
     ] = None,
 ) -> None:
-    """Fetch weights, check them, and print the folder that they are in."""
+    """Download weights, check them, and print their folder."""
     from activitynet.weights import pull_weights  # noqa: PLC0415  --help needs no torch
 
     print(printable(str(pull_weights(source, to))))
 
 
 def weights(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """List the package's own weights, released ones, and what is cached."""
+    """List included, released and cached weights."""
     from activitynet.weights import list_weights  # noqa: PLC0415  --help needs no torch
 
     known = list_weights()

@@ -41,16 +41,16 @@ class _Console(Console):
 
 
 class RowPrinter:
-    """A table that prints each row as it comes, since nobody waits for the last of many.
+    """A table that prints each row as soon as it is known.
 
     Args:
-        columns: With a fixed width each, or a ratio of what is left of the line.
+        columns: Each has a fixed width, or a ratio of the rest of the line.
     """
 
     def __init__(self, *columns: Column) -> None:
         self._columns = columns
         self._expand = any(column.ratio for column in columns)
-        # Markup stays off, for names may look like it.
+        # Names may look like markup.
         self._console = _Console(markup=False, emoji=False, highlight=False)
         self._print([str(column.header) for column in columns], style="bold")
 
@@ -61,19 +61,19 @@ class RowPrinter:
         self._console.print(grid)
 
     def row(self, *cells: str, style: str = "") -> None:
-        """Print one row, in colour where stdout is a terminal."""
+        """Print one row, in color if stdout is a terminal."""
         self._print([printable(cell) for cell in cells], style)
 
 
 class PhotoProgress:
-    """A bar with photos a second and the time that is left, where stderr is a terminal.
+    """A progress bar with photos per second and the time left, if stderr is a terminal.
 
     Args:
-        photos: Gives every photo that is to come; called only to count them.
+        photos: Returns all photos; called only to count them.
     """
 
     def __init__(self, photos: Callable[[], Iterable[object]]) -> None:
-        from rich import progress  # noqa: PLC0415  slow to import, seldom needed
+        from rich import progress  # noqa: PLC0415  slow to import, rarely needed
 
         console = Console(stderr=True)
         self._progress = progress.Progress(
@@ -97,16 +97,16 @@ class PhotoProgress:
         self._progress.stop()
 
     def show(self, done: int) -> None:
-        """Say how many photos are done, those of a run before included."""
+        """Show how many photos are done, including those of an earlier run."""
         task = self._progress.tasks[self._task]
         if not task.completed:
-            self._progress.reset(self._task, completed=done - 1)  # what a run before did is no speed
+            self._progress.reset(self._task, completed=done - 1)  # photos of an earlier run do not count
         rate = f"{task.speed:.0f} img/s" if task.speed else ""
         self._progress.update(self._task, completed=done, rate=rate)
 
 
 class _StderrHandler(logging.Handler):
-    """Writes to what `sys.stderr` is at that moment: a live display puts itself in its place."""
+    """Writes to the current `sys.stderr`, which a live display replaces."""
 
     def emit(self, record: logging.LogRecord) -> None:
         print(printable(self.format(record)), file=sys.stderr)
@@ -114,7 +114,7 @@ class _StderrHandler(logging.Handler):
 
 @contextlib.contextmanager
 def logging_to_stderr() -> Iterator[None]:
-    """Print what the library logs, from INFO on, to stderr."""
+    """Print the library's log messages, from INFO on, to stderr."""
     logger, handler = logging.getLogger("activitynet"), _StderrHandler()
     level = logger.level
     logger.addHandler(handler)
@@ -130,8 +130,8 @@ Data: TypeAlias = Annotated[
     Path,
     typer.Argument(
         metavar="DATA",
-        help="Folder with one folder a class, split into train/ and val/ or not; a table; tar shards; "
-        "or hf://org/name on the Hugging Face Hub.",
+        help="Folder with one folder per class, with or without train/ and val/; a table; tar shards; or "
+        "hf://org/name on the Hugging Face Hub.",
     ),
 ]
 Model: TypeAlias = Annotated[
@@ -145,13 +145,13 @@ InitFrom: TypeAlias = Annotated[
 ]
 ImageSize: TypeAlias = Annotated[
     int | None,
-    typer.Option(help="Side in pixels of the image the network looks at.", show_default="the network's"),
+    typer.Option(help="Side of the network's input, in pixels.", show_default="the network's"),
 ]
 Classes: TypeAlias = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Text file with a class name a line, in the order of the outputs.",
+        help="Text file with one class name per line, in the order of the outputs.",
         show_default="from DATA",
     ),
 ]
@@ -163,7 +163,7 @@ Settings: TypeAlias = Annotated[
     typer.Option(
         "--set",
         metavar="FIELD=VALUE",
-        help="Change a field of the recipe (optimizer.lr=3e-4); as often as you like.",
+        help="Change a field of the recipe (optimizer.lr=3e-4); may be repeated.",
         show_default=False,
     ),
 ]
@@ -182,12 +182,12 @@ Cache: TypeAlias = Annotated[
     Path | None,
     typer.Option(
         metavar="FOLDER",
-        help="Keep training photos here, decoded: loading them takes far less time from the second epoch on.",
+        help="Cache decoded training photos here, which loads them faster from the second epoch on.",
         show_default=False,
     ),
 ]
-CacheGb: TypeAlias = Annotated[float, typer.Option(help="Most gigabytes that --cache takes.")]
-Resume: TypeAlias = Annotated[bool, typer.Option("--resume", help="Go on with the run in --run.")]
+CacheGb: TypeAlias = Annotated[float, typer.Option(help="Largest size of --cache in gigabytes.")]
+Resume: TypeAlias = Annotated[bool, typer.Option("--resume", help="Continue the run in --run.")]
 NoProgress: TypeAlias = Annotated[bool, typer.Option("--no-progress", help="Show no live progress.")]
 Weights: TypeAlias = Annotated[
     str,
@@ -207,14 +207,14 @@ DefaultWeights: TypeAlias = Annotated[
     ),
 ]
 Cascade: TypeAlias = Annotated[
-    bool, typer.Option("--cascade", help="Of an ensemble, ask only as many members as each photo needs.")
+    bool, typer.Option("--cascade", help="Run only as many members of an ensemble as each photo needs.")
 ]
 EngineName: TypeAlias = Annotated[
     Literal["auto", "torch", "onnxruntime", "openvino"] | None,
     typer.Option(
         "--engine",
-        help="What to run on. auto tries those installed and takes the fastest: for many photos, since "
-        "making one ready takes some seconds.",
+        help="Run the network with this engine. auto takes the fastest of those installed, which pays "
+        "for many photos: preparing one takes some seconds.",
         show_default="the network as it is; auto for an exported file",
     ),
 ]
@@ -223,8 +223,8 @@ Tta: TypeAlias = Annotated[
     typer.Option(
         "--tta",
         metavar="flip|crops|scales",
-        help="Look at each photo in several ways and average what is said: its mirror image, five crops, "
-        "three sizes; as often as you like, and as many times slower.",
+        help="Average the probabilities of several views of each photo: its mirror image, five crops, "
+        "three sizes. May be repeated; each view costs one more pass.",
         show_default=False,
     ),
 ]
@@ -242,7 +242,7 @@ UnknownBelow: TypeAlias = Annotated[
         metavar="P",
         min=0,
         max=1,
-        help="Call a photo unknown whose most probable class is less probable; 0 never does.",
+        help="Call a photo unknown if its most probable class is less probable; 0 never does.",
         show_default="as calibrated",
     ),
 ]
@@ -252,13 +252,13 @@ Workers: TypeAlias = Annotated[
     typer.Option(min=0, help="Processes that load photos.", show_default="by the machine's cores"),
 ]
 SkipBad: TypeAlias = Annotated[
-    bool, typer.Option("--skip-bad", help="Leave out photos that cannot be read, and say how many.")
+    bool, typer.Option("--skip-bad", help="Leave out photos that cannot be read, and print how many.")
 ]
 GroupDuplicates: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--group-duplicates",
-        help="Where a share of DATA is held out, keep photos that are almost the same on one side.",
+        help="Keep near-duplicates on the same side when a share of DATA is held out.",
     ),
 ]
 
@@ -327,9 +327,8 @@ def print_classes(data: PhotoData) -> None:
     if not speaks():
         return
     count = len(data.ignored)
-    left_out = (
-        f" ({count} {'file or folder' if count == 1 else 'files or folders'} left out)" if count else ""
-    )
+    what = "file or folder" if count == 1 else "files or folders"
+    left_out = f" ({count} {what} left out)" if count else ""
     line = Text(printable(f"{len(data.classes)} classes{left_out}: {', '.join(data.classes)}"))
     line.truncate(Console(stderr=True).width, overflow="ellipsis")
     print(line.plain, file=sys.stderr)
@@ -341,10 +340,10 @@ def described(data: PhotoData) -> dict[str, Any]:
 
 
 def read_settings(settings: list[str] | None) -> dict[str, Any]:
-    """Return what ``--set`` changes, by dotted field.
+    """Parse the values of ``--set``, by dotted field.
 
     Raises:
-        TrainingError: One of them is no ``FIELD=VALUE``, or a field is set twice.
+        TrainingError: A value is not ``FIELD=VALUE``, or a field is set twice.
     """
     from activitynet.training.recipe import parse_setting  # noqa: PLC0415  --help needs no torch
 
@@ -358,10 +357,10 @@ def read_settings(settings: list[str] | None) -> dict[str, Any]:
 
 
 def read_classes(path: Path | None) -> list[str] | None:
-    """Read class names from a text file, one a line; blank lines are passed over.
+    """Read class names from a text file, one per line; blank lines are ignored.
 
     Raises:
-        DataError: The file cannot be read, is not UTF-8 text, or names nothing.
+        DataError: The file cannot be read, is not UTF-8 text, or has no names.
     """
     if path is None:
         return None

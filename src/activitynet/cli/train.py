@@ -25,7 +25,7 @@ _RECIPES = "the recipe's"
 
 
 def training_command(method: Literal["fit", "fine_tune"]) -> Callable[..., None]:
-    """Return the command over one of the classifier's ways to learn."""
+    """Return the `train` or the `fine-tune` command."""
 
     def command(
         *,
@@ -36,7 +36,9 @@ def training_command(method: Literal["fit", "fine_tune"]) -> Callable[..., None]
         recipe: options.RecipeName = "default" if method == "fit" else "fine_tune",
         settings: options.Settings = None,
         epochs: options.Epochs = None,
-        batch_size: Annotated[int | None, typer.Option(help="Photos a step.", show_default=_RECIPES)] = None,
+        batch_size: Annotated[
+            int | None, typer.Option(help="Photos per step.", show_default=_RECIPES)
+        ] = None,
         lr: Annotated[float | None, typer.Option(help="Peak learning rate.", show_default=_RECIPES)] = None,
         image_size: options.ImageSize = None,
         classes: options.Classes = None,
@@ -47,7 +49,7 @@ def training_command(method: Literal["fit", "fine_tune"]) -> Callable[..., None]
             list[str] | None,
             typer.Option(
                 metavar="NAME",
-                help="Log to this tracker (tensorboard, wandb, …); as often as you like.",
+                help="Log to this tracker (tensorboard, wandb, …); may be repeated.",
                 show_default=False,
             ),
         ] = None,
@@ -68,7 +70,7 @@ def training_command(method: Literal["fit", "fine_tune"]) -> Callable[..., None]
         )
         photos = options.open_for(classifier, data, device=device, group_duplicates=group_duplicates)
         learn = classifier.fit if method == "fit" else classifier.fine_tune
-        with saying_how_to_go_on(run):
+        with explaining_resume(run):
             result = learn(
                 photos,
                 run=run,
@@ -107,18 +109,18 @@ def training_command(method: Literal["fit", "fine_tune"]) -> Callable[..., None]
         print(f"best epoch {result.best_epoch}: macro-F1 {macro_f1:.3f}, accuracy {accuracy:.3f}")
         if result.skipped:
             print(f"{skipped_message(result.skipped)}: {printable(str(run / 'skipped.jsonl'))}")
-        for path in (weights, *plots):  # one a line and whole, to be copied
+        for path in (weights, *plots):  # one per line, not cut, to be copied
             print(printable(str(path)))
 
     return command
 
 
 def run_folder(run: Path | None, model: str, *, resume: bool) -> Path:
-    """Return the folder of a run, a new one unless one is named, and say which."""
+    """Return the run folder, by default a new one, and print it."""
     if resume and run is None:
-        raise typer.BadParameter("it needs --run FOLDER, the run to go on with.", param_hint="--resume")
+        raise typer.BadParameter("it needs --run FOLDER, the run to continue.", param_hint="--resume")
     if run is None:
-        if "RANK" in os.environ:  # each process has its own clock
+        if "RANK" in os.environ:  # the clocks of processes differ
             raise typer.BadParameter("name the run of several processes.", param_hint="--run")
         first = Path("runs", f"{slug(model)}-{datetime.now():%Y%m%d-%H%M%S}")
         others = (first.with_name(f"{first.name}-{count}") for count in itertools.count(2))
@@ -129,8 +131,8 @@ def run_folder(run: Path | None, model: str, *, resume: bool) -> Path:
 
 
 @contextlib.contextmanager
-def saying_how_to_go_on(run: Path) -> Iterator[None]:
-    """End the command in good order when its run is interrupted."""
+def explaining_resume(run: Path) -> Iterator[None]:
+    """Print how to continue when the run is interrupted."""
     from activitynet.training.signals import Interrupted  # noqa: PLC0415  --help needs no torch
 
     try:
@@ -138,7 +140,7 @@ def saying_how_to_go_on(run: Path) -> Iterator[None]:
     except Interrupted as stop:
         if options.speaks():
             folder = shlex.quote(printable(str(run)))
-            print(f"{stop} Go on with the same command and --run {folder} --resume.", file=sys.stderr)
+            print(f"{stop} Continue with the same command and --run {folder} --resume.", file=sys.stderr)
         raise typer.Exit(128 + stop.signum) from stop
 
 
@@ -148,7 +150,7 @@ def distill(
         str,
         typer.Argument(
             metavar="TEACHER",
-            help="Folder of an ensemble or of weights, or org/name on the Hub. All members teach.",
+            help="Folder of weights or of an ensemble, or org/name on the Hub.",
         ),
     ],
     data: options.Data,
@@ -177,10 +179,10 @@ def distill(
     no_progress: options.NoProgress = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
 ) -> None:
-    """Teach one small model what others say of the training photos, and compare them on those of val."""
+    """Train a small model on the predictions of a larger model or an ensemble, and compare both."""
     changes = options.read_settings(settings)
     if "distill.teachers" in changes:
-        raise typer.BadParameter("TEACHER is who teaches; leave out distill.teachers.", param_hint="--set")
+        raise typer.BadParameter("TEACHER names the teacher: leave out distill.teachers.", param_hint="--set")
     teaching = options.load_trained(teacher, device=device)
     student = activitynet.Classifier(
         model, teaching.classes, init_from=init_from, image_size=image_size, device=device
@@ -188,7 +190,7 @@ def distill(
     photos = options.open_for(student, data, device=device, group_duplicates=group_duplicates)
     run = run_folder(run, model, resume=resume)
     learn = student.fit if init_from is None else student.fine_tune
-    with saying_how_to_go_on(run):
+    with explaining_resume(run):
         learn(
             photos,
             run=run,
@@ -238,12 +240,16 @@ def lr_find(
     workers: options.Workers = None,
     plot: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Draw the loss over the rates into this PNG.", show_default=False),
+        typer.Option(
+            metavar="FILE", help="Plot loss against learning rate into this PNG.", show_default=False
+        ),
     ] = None,
     skip_bad: options.SkipBad = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print rates, losses and suggestion.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print rates, losses and the suggestion as JSON.")
+    ] = False,
 ) -> None:
-    """Try rising learning rates for a hundred steps, and suggest one."""
+    """Suggest a learning rate, from a hundred steps at rising rates."""
     classifier = activitynet.Classifier(
         model, options.read_classes(classes), init_from=init_from, image_size=image_size, device=device
     )
@@ -273,9 +279,7 @@ def lr_find(
 def recipes(
     recipe: Annotated[
         str | None,
-        typer.Argument(
-            metavar="NAME|FILE", help="A recipe to print whole, as TOML; without one, all are listed."
-        ),
+        typer.Argument(metavar="NAME|FILE", help="Print this recipe as TOML; without it, list all recipes."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -294,7 +298,7 @@ def recipes(
         print_json([{"name": name, "description": text} for name, text in described.items()])
         return
     printer = RowPrinter(
-        Column("recipe", width=max(map(len, described))), Column("what it is for", ratio=1, overflow="fold")
+        Column("recipe", width=max(map(len, described))), Column("description", ratio=1, overflow="fold")
     )
     for name, text in described.items():
         printer.row(name, text)

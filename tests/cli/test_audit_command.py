@@ -9,6 +9,7 @@ import torch
 
 from activitynet import Classifier, create_model, draw_sample_data
 from activitynet.cli.main import run
+from activitynet.data.dataset import slug
 from activitynet.data.open import open_data
 
 
@@ -37,6 +38,18 @@ def leak(data: Path) -> Path:
 def test_a_clean_data_set_is_code_0(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["audit", str(data)]) == 0, capsys.readouterr().out
     assert capsys.readouterr().out == "10 photos, 0 findings\n"
+
+
+def test_classes_and_what_is_left_out_are_told(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (first, second) = sorted(folder.name for folder in (data / "train").iterdir())
+    (data / "train" / first / "notes.odt").write_bytes(b"no photo")
+    assert run(["audit", str(data), "--json"]) == 0
+    captured = capsys.readouterr()
+    told = json.loads(captured.out)
+    assert [slug(name) for name in told["classes"]] == [first, second]
+    assert [Path(path).name for path in told["ignored"]] == ["notes.odt"]
+    line = f"2 classes (1 file or folder left out): {', '.join(told['classes'])}"
+    assert line in captured.err.splitlines()
 
 
 def test_findings_are_code_1_and_can_be_fixed(

@@ -66,12 +66,33 @@ def test_evaluation_says_what_the_library_says(
 ) -> None:
     scores = Classifier.load(weights).evaluate(sample_data)
     assert run(["evaluate", str(weights), str(sample_data), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(scores.to_dict()))
+    told = json.loads(capsys.readouterr().out)
+    assert told.pop("ignored") == [str(sample_data / "README.txt")]
+    assert told == json.loads(json.dumps(scores.to_dict()))
 
     assert run(["evaluate", str(weights), str(sample_data)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.rsplit(maxsplit=4)[0] for line in lines[1:21]] == list(ACTIVITIES)
     assert lines[21] == scores.summary()
+
+
+def test_a_device_that_is_none_is_named(
+    weights: Path, sample_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, model, photo = str(sample_data), str(weights), str(next((sample_data / "val").rglob("*.*g")))
+    for command in (
+        ["evaluate", model, data],
+        ["predict", photo, "--weights", model],
+        ["calibrate", model, data, "--to", str(tmp_path / "calibrated")],
+        ["explain", photo, "--weights", model, "--to", str(tmp_path / "heat.png")],
+        ["soup", model, "--data", data, "--to", str(tmp_path / "soup")],
+        ["train", data, "--model", "test_resnet_se", "--run", str(tmp_path / "run")],
+    ):
+        assert run([*command, "--device", "warp"]) == 2
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert "error: 'warp' is no device" in captured.err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_prediction_agrees_with_evaluation(

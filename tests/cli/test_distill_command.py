@@ -85,5 +85,5 @@ def test_what_cannot_be_taught(
     assert "there is no folder" in capsys.readouterr().err
     more += ["--set", "distill.teachers=['x']"]
     assert run(["distill", str(teacher), str(sample_data), *more]) == 2
-    assert "TEACHER is who teaches" in capsys.readouterr().err
+    assert "TEACHER names the teacher" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()

@@ -190,7 +190,12 @@ def test_photos_inside_files_serve_every_command(
 ) -> None:
     model = tmp_path / "run" / "model"
     assert run(["audit", str(packed), "--json", f"--fix={tmp_path / 'clean.csv'}"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"photos": 15, "findings": []}
+    assert json.loads(capsys.readouterr().out) == {
+        "photos": 15,
+        "findings": [],
+        "classes": ["bicycling", "dancing", "running"],
+        "ignored": [],
+    }
     workers = ["--workers=2" if option.startswith("--workers") else option for option in FAST]
     assert run(["train", str(packed), f"--run={tmp_path / 'run'}", *workers]) == 0
     assert run(["train", str(packed), f"--run={tmp_path / 'run'}", "--resume", *workers]) == 0

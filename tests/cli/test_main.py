@@ -50,6 +50,31 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert set(COMMANDS) <= set(words)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "train",
+        "fine-tune",
+        "distill",
+        "lr-find",
+        "evaluate",
+        "calibrate",
+        "predict",
+        "explain",
+        "demo",
+        "ensemble",
+        "soup",
+        "export",
+    ],
+)
+def test_commands_that_run_a_network_take_a_device(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert run([command, "--help"]) == 0
+    assert "--device" in capsys.readouterr().out
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--version"]) == 0
     assert capsys.readouterr().out == f"{activitynet.__version__}\n"

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.table import Column
 
-from activitynet.cli.options import PhotoProgress, RowPrinter, print_json
+from activitynet.cli.options import PhotoProgress, RowPrinter, print_classes, print_json
+from activitynet.data.dataset import PhotoData
 from activitynet.errors import printable
 
 HOSTILE = ["a\nb", "\x1b]0;title\x07", "\x9b2J", "\u202egpj.exe", "\udcff", "\r", "\x00"]
@@ -81,3 +84,15 @@ def test_a_bar_tells_speed_and_what_is_left(monkeypatch: pytest.MonkeyPatch) -> 
                 progress.show(done)
         assert ("23/40" in err.getvalue()) == shown
         assert ("img/s" in err.getvalue()) == shown
+
+
+def test_classes_take_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    names = ("a\nb", *(f"滑雪{number}" for number in range(90)))
+    print_classes(PhotoData(names, (), (), ignored=(Path("x"), Path("y"))))
+    captured = capsys.readouterr()
+    (line,) = captured.err.splitlines()
+    assert line.startswith(r"91 classes (2 files or folders left out): a\nb, 滑雪0")
+    assert line.endswith("…")
+    assert cell_len(line) <= 60
+    assert captured.out == ""

@@ -26,10 +26,12 @@ class FakeClassifier:
     classes = ("running", "walking")
     predictions: tuple[Prediction, ...] = ()
     asked: tuple[object, ...] = ()
+    device: object = None
     unknown_below: float | None = -1.0
 
     @classmethod
-    def load(cls, folder: object, *, engine: object) -> FakeClassifier:
+    def load(cls, folder: object, *, device: object, engine: object) -> FakeClassifier:
+        cls.device = device
         return cls()
 
     def predict(

@@ -65,7 +65,7 @@ def test_lr_find_asks_the_library(
     monkeypatch.setitem(vars(activitynet), "Classifier", FakeClassifier)
     options = (
         "--model m --init-from w --recipe quick --set batch_size=8 --image-size 96 --seed 5 --workers 0 "
-        "--skip-bad"
+        "--skip-bad --device cpu"
     )
     assert run(["lr-find", "data", *options.split(), "--plot", "lr.png"]) == 0
     assert capsys.readouterr().out.splitlines() == ["suggested learning rate: 0.0013", "lr.png"]
@@ -77,6 +77,7 @@ def test_lr_find_asks_the_library(
         "recipe": "quick",
         "settings": {"batch_size": 8},
         "image_size": 96,
+        "device": "cpu",
         "seed": 5,
         "workers": 0,
         "plot": Path("lr.png"),

@@ -9,9 +9,13 @@ from typing import Any
 import pytest
 
 import activitynet
+from activitynet.cli import options as shared
 from activitynet.cli.main import run
 from activitynet.cli.options import read_classes
+from activitynet.data.dataset import PhotoData
 from activitynet.errors import DataError
+
+PHOTOS = PhotoData(("running", "walking"), (), (), ignored=(Path("notes.odt"),))
 
 
 class FakeResult:
@@ -29,11 +33,12 @@ class FakeClassifier:
     def __init__(self, model: str, classes: Any, **options: Any) -> None:
         type(self).asked = {"model": model, "classes": classes, **options}
 
-    def fit(self, data: Path, **options: Any) -> FakeResult:
-        self.asked.update(options, data=data, method="fit")
+    def fit(self, data: PhotoData, **options: Any) -> FakeResult:
+        assert data is PHOTOS
+        self.asked.update(options, method="fit")
         return FakeResult()
 
-    def fine_tune(self, data: Path, **options: Any) -> FakeResult:
+    def fine_tune(self, data: PhotoData, **options: Any) -> FakeResult:
         self.fit(data, **options)
         self.asked["method"] = "fine_tune"
         return FakeResult()
@@ -41,7 +46,12 @@ class FakeClassifier:
 
 @pytest.fixture
 def classifier(monkeypatch: pytest.MonkeyPatch) -> type[FakeClassifier]:
+    def open_for(classifier: FakeClassifier, data: Path, **_: Any) -> PhotoData:
+        classifier.asked["data"] = data
+        return PHOTOS
+
     monkeypatch.setitem(vars(activitynet), "Classifier", FakeClassifier)
+    monkeypatch.setattr(shared, "open_for", open_for)
     return FakeClassifier
 
 
@@ -53,8 +63,9 @@ def test_options_reach_the_library(
     names.write_text("running\nwalking\n")
     options = (
         "--model m --init-from w --run r --epochs 3 --batch-size 8 --lr 0.1 --image-size 96 --seed 5 "
-        "--workers 0 --skip-bad --cache c --cache-gb 0.5 --resume --no-progress --json --recipe mine.toml "
-        "--set optimizer.name=sgd --set checkpoint.epochs=[1,2] --track tensorboard --track wandb"
+        "--device cpu --workers 0 --skip-bad --cache c --cache-gb 0.5 --resume --no-progress --json "
+        "--recipe mine.toml --set optimizer.name=sgd --set checkpoint.epochs=[1,2] "
+        "--track tensorboard --track wandb"
     )
     assert run([command, "data", *options.split(), "--classes", str(names)]) == 0
     assert classifier.asked == {
@@ -67,6 +78,7 @@ def test_options_reach_the_library(
         "batch_size": 8,
         "lr": 0.1,
         "image_size": 96,
+        "device": "cpu",
         "seed": 5,
         "workers": 0,
         "resume": True,
@@ -83,7 +95,7 @@ def test_options_reach_the_library(
 
 def test_what_is_not_said_is_left_to_the_library(classifier: type[FakeClassifier]) -> None:
     assert run(["train", "data"]) == 0
-    left = ("init_from", "image_size", "epochs", "batch_size", "lr", "workers", "classes", "cache")
+    left = ("init_from", "image_size", "device", "epochs", "batch_size", "lr", "workers", "classes", "cache")
     assert all(classifier.asked[name] is None for name in left)
     assert classifier.asked["model"] == "resnet18_se"
     assert (classifier.asked["recipe"], classifier.asked["settings"]) == ("default", {})
@@ -116,7 +128,7 @@ def test_a_run_that_was_stopped_says_in_one_line_how_to_go_on(
     assert run(["train", "data", "--run", "my runs/a"]) == code
     captured = capsys.readouterr()
     assert captured.out == ""
-    line = "stopped at step 7. Go on with the same command and --run 'my runs/a' --resume."
+    line = "stopped at step 7. Continue with the same command and --run 'my runs/a' --resume."
     assert captured.err.splitlines() == [f"run folder: {Path('my runs/a')}", line]
 
 
@@ -167,6 +179,8 @@ def test_the_result_names_what_was_written(
         "weights": str(tmp_path / "model"),
         "plots": [str(tmp_path / "plots" / "confusion.png")],
         "skipped": {},
+        "classes": ["running", "walking"],
+        "ignored": ["notes.odt"],
         "best": FakeResult.best,
         "history": [FakeResult.best],
     }

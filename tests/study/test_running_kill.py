@@ -55,7 +55,7 @@ def test_a_study_that_is_killed_again_and_again_ends_as_one_left_alone(
         for name, lines in done.items():
             assert now[name][: len(lines)] == lines  # resumed, not done again
         done = now
-    assert "Go on with the same command." in said
+    assert "Continue with the same command." in said
     assert len(done) == 3
     finish([start(PLAIN, *options(study, sample_data, run))])
     assert all(timings(run)[name][: len(lines)] == lines for name, lines in done.items())

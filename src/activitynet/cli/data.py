@@ -27,17 +27,17 @@ def audit(
         typer.Option(
             parser=user_path,
             metavar="FILE.html",
-            help="Write a page with thumbnails, and FILE.json.",
+            help="Write an HTML report with thumbnails, and FILE.json.",
             show_default=False,
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
     fix: Annotated[
         Path | None,
         typer.Option(
             parser=user_path,
             metavar="FILE.csv",
-            help="Write a table without broken photos and duplicates across splits; photos stay as they are.",
+            help="Write a table without broken photos and duplicates across splits. No photo is changed.",
             show_default=False,
         ),
     ] = None,
@@ -45,7 +45,7 @@ def audit(
         str | None,
         typer.Option(
             metavar="FOLDER",
-            help="Find suspicious labels by the features of these weights: a weights folder, or timm/NAME.",
+            help="Find suspicious labels with the features of these weights: a weights folder, or timm/NAME.",
             show_default=False,
         ),
     ] = None,
@@ -53,12 +53,12 @@ def audit(
     drop_label_issues: Annotated[
         bool,
         typer.Option(
-            "--drop-label-issues", help="Leave training photos with suspicious labels out of --fix, too."
+            "--drop-label-issues", help="Also leave training photos with suspicious labels out of --fix."
         ),
     ] = False,
     workers: Annotated[int, typer.Option(min=1, help="Threads or processes that read photos.")] = 2,
 ) -> int:
-    """Find broken photos, duplicates, leaks and wrong labels. Exit code: 0 clean, 1 something was found."""
+    """Find broken photos, duplicates, leaks and wrong labels. The exit code is 1 if there are findings."""
     from activitynet.data.audit import audit as run_audit  # noqa: PLC0415
     from activitynet.data.audit import cleaned, write_report  # noqa: PLC0415
     from activitynet.data.open import open_data  # noqa: PLC0415
@@ -72,21 +72,23 @@ def audit(
     if drop_label_issues and (labels is None or fix is None):
         raise typer.BadParameter("--drop-label-issues needs --labels and --fix.")
     if fix is not None and fix.resolve() == data.resolve():
-        raise typer.BadParameter("--fix writes another table than DATA.")
+        raise typer.BadParameter("--fix needs another file than DATA.")
     opened = open_data(data)
+    options.print_classes(opened)
     found = run_audit(opened, workers=workers)
     if labels is not None:
         from activitynet.evaluation.label_errors import with_label_issues  # noqa: PLC0415  needs torch, unlike the rest
 
         found = with_label_issues(found, opened, labels, image_size=image_size, workers=workers)
+    told = {**found.to_dict(), **options.described(opened)}
     if report is not None:
         write_report(report, found)
-        write_json(report.with_suffix(".json"), readable(found.to_dict()))
+        write_json(report.with_suffix(".json"), readable(told))
     if fix is not None:
         fixed = cleaned(opened, found, drop_label_issues=drop_label_issues)
         write_split(fix, fixed, label_issues=found.label_issues() if labels is not None else None)
     if as_json:
-        print_json(found.to_dict())
+        print_json(told)
     else:
         print(f"{found.photos} photos, {len(found.findings)} findings")
         for kind, count in found.counts().items():
@@ -101,7 +103,7 @@ def sample_data(
     folder: Annotated[Path, typer.Argument(parser=user_path, metavar="DIR", help="Folder to draw into.")],
     train_per_class: Annotated[int, typer.Option(min=1, help="Training drawings of each class.")] = 40,
     val_per_class: Annotated[int, typer.Option(min=0, help="Validation drawings of each class.")] = 10,
-    size: Annotated[int, typer.Option(help="Side of a drawing in pixels.")] = 128,
+    size: Annotated[int, typer.Option(help="Side of the drawings in pixels.")] = 128,
     seed: Annotated[int, typer.Option(help="The same seed gives the same drawings.")] = 0,
 ) -> None:
     """Draw a small data set: pictograms of 20 activities, not photos."""
@@ -113,11 +115,9 @@ def sample_data(
 
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    offline: Annotated[
-        bool, typer.Option("--offline", help="Do not ask whether the Hub can be reached.")
-    ] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Do not connect to the Hub.")] = False,
 ) -> int:
-    """Print the environment for a bug report, without secrets, and try what works."""
+    """Print the environment for a bug report, without secrets, and test what works."""
     from activitynet.doctor import diagnose  # noqa: PLC0415  --help needs none of it
 
     found = diagnose(offline=offline)

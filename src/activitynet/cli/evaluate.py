@@ -21,9 +21,10 @@ def evaluate(
     *,
     weights: options.Weights,
     data: options.Data,
-    split: Annotated[str, typer.Option(help="train, val, test, or all.")] = "val",
+    split: Annotated[str, typer.Option(help="Score these photos: train, val, test, or all.")] = "val",
     skip_bad: options.SkipBad = False,
     group_duplicates: options.GroupDuplicates = False,
+    device: options.Device = None,
     engine: options.EngineName = None,
     cascade: options.Cascade = False,
     tta: options.Tta = None,
@@ -32,7 +33,7 @@ def evaluate(
         typer.Option(
             parser=user_path,
             metavar="FOLDER",
-            help="Write a page with figures, plots and thumbnails, and the same as JSON.",
+            help="Write an HTML report with plots and thumbnails, and its JSON.",
             show_default=False,
         ),
     ] = None,
@@ -42,8 +43,8 @@ def evaluate(
     from activitynet.evaluation.report import make_report, write_report  # noqa: PLC0415
     from activitynet.runtime import distributed  # noqa: PLC0415  --help needs no torch
 
-    predictor = options.load_predictor(weights, engine=engine, cascade=cascade)
-    photos = options.open_for(predictor, data, group_duplicates=group_duplicates)
+    predictor = options.load_predictor(weights, device=device, engine=engine, cascade=cascade)
+    photos = options.open_for(predictor, data, device=device, group_duplicates=group_duplicates)
     answers = predictor.collect_outputs(photos, split=split, skip_bad=skip_bad, tta=tta or None)
     if not distributed.is_main_process():
         return
@@ -52,7 +53,7 @@ def evaluate(
         made = make_report(answers, name=weights, split=split, unknown_below=predictor.unknown_below)
         print(f"report: {printable(str(write_report(report, made)))}", file=sys.stderr)
     if as_json:
-        print_json(scores.to_dict())
+        print_json({**scores.to_dict(), "ignored": options.described(photos)["ignored"]})
         return
     present = [entry for entry in scores.classes if entry.support]
     printer = RowPrinter(
@@ -72,20 +73,18 @@ def compare(
     runs: Annotated[
         list[Path],
         typer.Argument(
-            parser=user_path,
-            metavar="RUN",
-            help="Folders that `evaluate --report` wrote, or runs that hold one.",
+            parser=user_path, metavar="RUN", help="Reports of `evaluate --report`, or run folders with one."
         ),
     ],
     report: Annotated[
         Path | None,
         typer.Option(
-            parser=user_path, metavar="FOLDER", help="Write a page and its JSON.", show_default=False
+            parser=user_path, metavar="FOLDER", help="Write an HTML report and its JSON.", show_default=False
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
 ) -> None:
-    """Set evaluations side by side; on the same photos, say whether the others differ from the first."""
+    """Compare evaluation reports, and test whether the others differ from the first."""
     from activitynet.evaluation.report import comparison_table, read_report, write_comparison  # noqa: PLC0415  --help needs no torch
 
     table = comparison_table([read_report(run) for run in runs])
@@ -95,7 +94,7 @@ def compare(
         print_json(table)
         return
     measures: dict[str, list[dict[str, float] | None]] = table["measures"]
-    intervals = len(runs) == 2  # of more, they do not fit on a line
+    intervals = len(runs) == 2  # more do not fit on a line
     columns = [Column(name, width=23 if intervals else 10, overflow="fold") for name in table["names"]]
     printer = RowPrinter(Column("measure", width=max(map(len, measures))), *columns)
     for name, row in measures.items():
@@ -115,32 +114,32 @@ def calibrate(
     weights: options.Weights,
     data: options.Data,
     to: Annotated[
-        Path,
-        typer.Option("--to", parser=user_path, metavar="FOLDER", help="Where to write the weights folder."),
+        Path, typer.Option("--to", parser=user_path, metavar="FOLDER", help="Write the weights folder here.")
     ],
-    split: Annotated[str, typer.Option(help="Photos not learned from: val, test, or all.")] = "val",
+    split: Annotated[str, typer.Option(help="Photos that were not trained on: val, test, or all.")] = "val",
     method: Annotated[
         Literal["temperature", "vector"],
-        typer.Option(help="temperature never changes the class that is named; vector mends each class."),
+        typer.Option(help="temperature keeps the predicted classes; vector scales each class."),
     ] = "temperature",
     risk: Annotated[
         float | None,
         typer.Option(
             metavar="SHARE",
-            help="Call photos unknown below the probability at which so few answers are wrong (0.1).",
+            help="Also fit a threshold for unknown photos that leaves at most this share of errors (0.1).",
             show_default=False,
         ),
     ] = None,
     skip_bad: options.SkipBad = False,
+    device: options.Device = None,
     workers: options.Workers = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was fitted as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the calibration as JSON.")] = False,
 ) -> None:
-    """Fit a temperature (or vector scaling) on labelled photos, and write weights that have it."""
+    """Calibrate probabilities on labelled photos, and write the calibrated weights."""
     from activitynet import Classifier  # noqa: PLC0415  --help needs no torch
     from activitynet.runtime import distributed  # noqa: PLC0415
     from activitynet.weights import find_weights  # noqa: PLC0415
 
-    classifier = Classifier.load(find_weights(weights))
+    classifier = Classifier.load(find_weights(weights), device=device)
     found = classifier.calibrate(
         data, split=split, method=method, risk=risk, workers=workers, skip_bad=skip_bad
     )
@@ -157,33 +156,34 @@ def explain(
     *,
     photo: Annotated[str, typer.Argument(metavar="PHOTO", help="One photo.")],
     to: Annotated[
-        Path, typer.Option("--to", parser=user_path, metavar="FILE.png", help="Where to write the overlay.")
+        Path, typer.Option("--to", parser=user_path, metavar="FILE.png", help="Write the heat map here.")
     ],
     weights: options.DefaultWeights = "default",
     label: Annotated[
         str | None,
         typer.Option(metavar="CLASS", help="The class to explain.", show_default="the most probable one"),
     ] = None,
+    device: options.Device = None,
     how: Annotated[
         Literal["grad-cam", "occlusion"],
-        typer.Option(help="grad-cam is one pass; occlusion works for ensembles and exported files, too."),
+        typer.Option(help="grad-cam is one pass; occlusion also works for ensembles and exported files."),
     ] = "grad-cam",
     nearest: Annotated[
         Path | None,
         typer.Option(
             parser=user_path,
             metavar="DATA",
-            help="List the training photos of DATA that look most like it to the network.",
+            help="List the training photos of DATA with the most similar features.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Write a photo with what speaks for a class in colour, from dark blue to yellow."""
+    """Write a heat map of the evidence for a class, from dark blue to yellow."""
     from activitynet.serialization import atomic  # noqa: PLC0415  --help needs no torch
 
     if to.suffix.lower() != ".png":
         raise typer.BadParameter("it takes a file that ends in .png.", param_hint="--to")
-    predictor = options.load_predictor(weights, engine=None, cascade=False)
+    predictor = options.load_predictor(weights, device=device)
     found = predictor.explain(photo, label=label, how=how)
     near = predictor.nearest(photo, nearest) if nearest is not None else []
     buffer = io.BytesIO()

@@ -23,7 +23,7 @@ from activitynet.cli.train import distill, lr_find, recipes, training_command
 from activitynet.errors import ActivityNetError, printable
 
 BAD_INPUT = 2
-CRASHED = 70  # EX_SOFTWARE of sysexits.h: apart from 1, which says that some photos could not be read
+CRASHED = 70  # EX_SOFTWARE of sysexits.h
 INTERRUPTED = 128 + signal.SIGINT
 READER_GONE = 128 + 13  # SIGPIPE, which not every system names
 
@@ -47,14 +47,14 @@ def _activitynet(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Tells, from one still photo, what a person is doing."""
+    """Classify what a person does in a still photo."""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 
 
 command_line.command("train", help="Train a network on a folder of labelled photos.")(training_command("fit"))
 command_line.command(
-    "fine-tune", help="Adapt a pretrained network: fit its head first, then the rest, gently."
+    "fine-tune", help="Adapt a pretrained network: fit its head, then train the upper layers at a low rate."
 )(training_command("fine_tune"))
 command_line.command("lr-find")(lr_find)
 command_line.command("recipes")(recipes)
@@ -82,18 +82,18 @@ def run(arguments: Sequence[str]) -> int:  # noqa: PLR0911  one return an exit c
     """Run the command.
 
     Args:
-        arguments: What stands behind `activitynet` on the command line.
+        arguments: The arguments after `activitynet` on the command line.
 
     Returns:
-        The exit code: 0 is success; 1, at least one photo could not be read; 2, the input is at fault, and
-        one line on stderr says how; 70, a fault of this program, with its traceback; 128 and the number
-        of a signal, ended by it: 130, Ctrl-C; 141, whoever read the output has gone; 143, SIGTERM.
+        The exit code: 0 for success; 1 if a photo could not be read, or something was found; 2 for wrong
+        input, with one line on stderr; 70 for a bug, with its traceback; 130 after Ctrl-C; 141 if the reader
+        of the output has gone; 143 after SIGTERM.
     """
     command = typer.main.get_command(command_line)
     try:
         with logging_to_stderr(), command.make_context("activitynet", list(arguments)) as context:
             code = command.invoke(context)
-        sys.stdout.flush()  # here, where a reader that has gone can still be noticed
+        sys.stdout.flush()  # here, so that a reader that has gone is noticed
     except typer.Exit as end:
         return end.exit_code
     except ActivityNetError as error:
@@ -106,7 +106,7 @@ def run(arguments: Sequence[str]) -> int:  # noqa: PLR0911  one return an exit c
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return READER_GONE
     except Exception as error:
-        # Usage errors are click's, which typer carries under another module name in each of its releases.
+        # Usage errors are click's; typer's releases name its module differently.
         if not hasattr(error, "format_message"):
             traceback.print_exc()
             return CRASHED
@@ -123,7 +123,7 @@ def _print_error(message: str) -> None:
 
 
 def main() -> None:
-    """Run the command on the arguments of this process, and end it with the exit code."""
+    """Run the command with the arguments of this process, and exit."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     sys.exit(run(sys.argv[1:]))

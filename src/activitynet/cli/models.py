@@ -24,12 +24,12 @@ def models(
     pattern: Annotated[
         str,
         typer.Argument(
-            metavar="PATTERN", help="Names to list, with * and ? as wildcards; timm/… searches timm's."
+            metavar="PATTERN", help="Names to list, with * and ? as wildcards; timm/* lists those of timm."
         ),
     ] = "*",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List networks, with what each costs."""
+    """List networks with their parameters, multiply-adds and input sizes."""
     names = activitynet.list_models(pattern)
     if not names:
         raise ModelError(f"no model's name is {pattern!r}. Put * around a part of a name to search for it.")
@@ -53,12 +53,10 @@ Members = Annotated[
 Validation = Annotated[
     Path,
     typer.Option(
-        "--data", parser=user_path, metavar="DATA", help="Labelled photos that no member has learned from."
+        "--data", parser=user_path, metavar="DATA", help="Labelled photos that no member was trained on."
     ),
 ]
-To = Annotated[
-    Path, typer.Option("--to", parser=user_path, metavar="FOLDER", help="Where to write the result.")
-]
+To = Annotated[Path, typer.Option("--to", parser=user_path, metavar="FOLDER", help="Write the result here.")]
 Split = Annotated[str, typer.Option(help="Which photos of DATA: val or test.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 
@@ -70,24 +68,27 @@ def ensemble(
     to: To,
     method: Annotated[
         Literal["uniform", "greedy", "weights"],
-        typer.Option(help="uniform takes all alike, greedy picks those that help, weights fits shares."),
+        typer.Option(
+            help="uniform averages all, greedy selects those that help, weights fits a weight for each."
+        ),
     ] = "greedy",
     cascade: Annotated[
         float | None,
         typer.Option(
             metavar="LOSS",
-            help="Fit a cascade as well, which may score so much lower in macro-F1 (0.003).",
+            help="Also fit a cascade, which may lose this much macro-F1 (0.003).",
             show_default=False,
         ),
     ] = None,
     split: Split = "val",
+    device: options.Device = None,
     workers: options.Workers = None,
     seed: options.Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Choose, weigh and calibrate an ensemble of trained models."""
+    """Select, weight and calibrate an ensemble of trained models."""
     from activitynet.ensemble.build import build_ensemble  # noqa: PLC0415  --help needs no torch
-    from activitynet.runtime.devices import default_workers  # noqa: PLC0415
+    from activitynet.runtime.devices import default_workers, resolve_device  # noqa: PLC0415
 
     photos, classes = _photos(members, data, split)
     built, report = build_ensemble(
@@ -97,6 +98,7 @@ def ensemble(
         method=method,
         cascade_loss=cascade,
         workers=default_workers() if workers is None else workers,
+        device=resolve_device(device),
         seed=seed,
     )
     built.save(to)
@@ -113,20 +115,23 @@ def soup(
     data: Validation,
     to: To,
     greedy: Annotated[
-        bool, typer.Option("--greedy", help="Add models, best first, only as long as macro-F1 does not fall.")
+        bool, typer.Option("--greedy", help="Add models, best first, only while macro-F1 does not fall.")
     ] = False,
     split: Split = "val",
+    device: options.Device = None,
     workers: options.Workers = None,
     as_json: AsJson = False,
 ) -> None:
-    """Average the weights of models of one network, such as snapshots of a run, into one model."""
+    """Average the weights of models of the same network, such as snapshots of a run."""
     from activitynet.ensemble.build import build_soup  # noqa: PLC0415  --help needs no torch
-    from activitynet.runtime.devices import default_workers  # noqa: PLC0415
+    from activitynet.runtime.devices import default_workers, resolve_device  # noqa: PLC0415
     from activitynet.weights import save_weights  # noqa: PLC0415
 
     photos, classes = _photos(members, data, split)
     workers = default_workers() if workers is None else workers
-    model, card, chosen = build_soup(members, photos, classes, greedy=greedy, workers=workers)
+    model, card, chosen = build_soup(
+        members, photos, classes, greedy=greedy, workers=workers, device=resolve_device(device)
+    )
     save_weights(to, model, card)
     if as_json:
         print_json({"members": [str(folder) for folder in chosen], "metrics": dict(card.metrics)})
@@ -141,7 +146,7 @@ def soup(
 
 
 def _photos(members: list[str], data: Path, split: str) -> tuple[tuple[Photo, ...], tuple[str, ...]]:
-    """Return the photos to fit on, and the members' classes: those of the first."""
+    """Return the photos to fit on, and the classes of the first member."""
     from activitynet.data.dataset import by_split  # noqa: PLC0415
     from activitynet.data.open import open_data  # noqa: PLC0415  --help needs no torch
     from activitynet.ensemble.build import find_members  # noqa: PLC0415
@@ -182,29 +187,31 @@ def export(
     path: Annotated[
         Path,
         typer.Argument(
-            parser=user_path, metavar="FILE", help="What to write: its name ends in .onnx, .xml or .pt2."
+            parser=user_path, metavar="FILE", help="File to write, which ends in .onnx, .xml or .pt2."
         ),
     ],
     format: Annotated[
-        Literal["onnx", "openvino", "torch"] | None, typer.Option(show_default="by the name's end")
+        Literal["onnx", "openvino", "torch"] | None,
+        typer.Option(help="Format of the file.", show_default="by its extension"),
     ] = None,
     calibrate: Annotated[
         Path | None,
         typer.Option(
             parser=user_path,
             metavar="DATA",
-            help="Use 8-bit numbers, whose ranges these photos choose: smaller, and faster on some "
-            "processors. Evaluate the file afterwards.",
+            help="Quantize to 8 bits, calibrated on these photos: smaller, and faster on some processors. "
+            "Evaluate the file afterwards.",
             show_default=False,
         ),
     ] = None,
+    device: options.Device = None,
 ) -> None:
-    """Write a model or an ensemble, its preprocessing inside, for ONNX Runtime, OpenVINO or torch."""
+    """Export a model or an ensemble with its preprocessing to ONNX, OpenVINO or torch."""
     from activitynet.export import FORMATS, Format  # noqa: PLC0415  --help needs no torch
 
     formats: dict[str, Format] = {end: form for form, end in FORMATS.items()}
     form = format or formats.get(path.suffix.lower(), "onnx")
-    written = options.load_trained(weights).export(path, form, calibrate=calibrate)
+    written = options.load_trained(weights, device=device).export(path, form, calibrate=calibrate)
     print(printable(str(written)))
 
 
@@ -217,13 +224,13 @@ def push(
         bool | None,
         typer.Option(
             "--private/--public",
-            help="Who sees a repository that is made.",
+            help="Visibility of a repository that is created.",
             show_default="the account's",
         ),
     ] = None,
     revision: Annotated[str, typer.Option(metavar="BRANCH", help="Branch to commit to.")] = "main",
     message: Annotated[
-        str | None, typer.Option(help="The commit's message.", show_default="the folder's name")
+        str | None, typer.Option(help="Commit message.", show_default="the folder's name")
     ] = None,
 ) -> None:
     """Publish a weights folder on the Hub, after checking that it loads."""
@@ -243,14 +250,14 @@ def pull(
         ),
     ] = None,
 ) -> None:
-    """Fetch weights, check them, and print the folder that they are in."""
+    """Download weights, check them, and print their folder."""
     from activitynet.weights import pull_weights  # noqa: PLC0415  --help needs no torch
 
     print(printable(str(pull_weights(source, to))))
 
 
 def weights(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """List the package's own weights, released ones, and what is cached."""
+    """List included, released and cached weights."""
     from activitynet.weights import list_weights  # noqa: PLC0415  --help needs no torch
 
     known = list_weights()

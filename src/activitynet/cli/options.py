@@ -1,10 +1,11 @@
-"""What goes to the terminal: text that cannot harm it, tables for people, JSON for programs."""
+"""Options that commands share, and their output: tables for people, JSON for programs."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 import typer
 from rich.console import Console
 from rich.table import Column, Table
+from rich.text import Text
 
 from activitynet.data.dataset import read_class_names
 from activitynet.errors import TrainingError, printable
@@ -29,22 +31,27 @@ def print_json(value: Any, *, indent: int | None = 2) -> None:
     print(json.dumps(value, indent=indent, allow_nan=False))
 
 
+def speaks() -> bool:
+    """Tell whether this process prints: of several processes, only the first does."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 class _Console(Console):
     def on_broken_pipe(self) -> None:
         raise  # noqa: PLE0704 - called while the error is handled; rich itself would end the process here
 
 
 class RowPrinter:
-    """A table that prints each row as it comes, since nobody waits for the last of many.
+    """A table that prints each row as soon as it is known.
 
     Args:
-        columns: With a fixed width each, or a ratio of what is left of the line.
+        columns: Each has a fixed width, or a ratio of the rest of the line.
     """
 
     def __init__(self, *columns: Column) -> None:
         self._columns = columns
         self._expand = any(column.ratio for column in columns)
-        # Markup stays off, for names may look like it.
+        # Names may look like markup.
         self._console = _Console(markup=False, emoji=False, highlight=False)
         self._print([str(column.header) for column in columns], style="bold")
 
@@ -55,19 +62,19 @@ class RowPrinter:
         self._console.print(grid)
 
     def row(self, *cells: str, style: str = "") -> None:
-        """Print one row, in colour where stdout is a terminal."""
+        """Print one row, in color if stdout is a terminal."""
         self._print([printable(cell) for cell in cells], style)
 
 
 class PhotoProgress:
-    """A bar with photos a second and the time that is left, where stderr is a terminal.
+    """A progress bar with photos per second and the time left, if stderr is a terminal.
 
     Args:
-        photos: Gives every photo that is to come; called only to count them.
+        photos: Returns all photos; called only to count them.
     """
 
     def __init__(self, photos: Callable[[], Iterable[object]]) -> None:
-        from rich import progress  # noqa: PLC0415  slow to import, seldom needed
+        from rich import progress  # noqa: PLC0415  slow to import, rarely needed
 
         console = Console(stderr=True)
         self._progress = progress.Progress(
@@ -91,16 +98,16 @@ class PhotoProgress:
         self._progress.stop()
 
     def show(self, done: int) -> None:
-        """Say how many photos are done, those of a run before included."""
+        """Show how many photos are done, including those of an earlier run."""
         task = self._progress.tasks[self._task]
         if not task.completed:
-            self._progress.reset(self._task, completed=done - 1)  # what a run before did is no speed
+            self._progress.reset(self._task, completed=done - 1)  # photos of an earlier run do not count
         rate = f"{task.speed:.0f} img/s" if task.speed else ""
         self._progress.update(self._task, completed=done, rate=rate)
 
 
 class _StderrHandler(logging.Handler):
-    """Writes to what `sys.stderr` is at that moment: a live display puts itself in its place."""
+    """Writes to the current `sys.stderr`, which a live display replaces."""
 
     def emit(self, record: logging.LogRecord) -> None:
         print(printable(self.format(record)), file=sys.stderr)
@@ -108,7 +115,7 @@ class _StderrHandler(logging.Handler):
 
 @contextlib.contextmanager
 def logging_to_stderr() -> Iterator[None]:
-    """Print what the library logs, from INFO on, to stderr."""
+    """Print the library's log messages, from INFO on, to stderr."""
     logger, handler = logging.getLogger("activitynet"), _StderrHandler()
     level = logger.level
     logger.addHandler(handler)
@@ -125,8 +132,8 @@ Data: TypeAlias = Annotated[
     typer.Argument(
         parser=user_path,
         metavar="DATA",
-        help="Folder with one folder a class, split into train/ and val/ or not; a table; tar shards; "
-        "or hf://org/name on the Hugging Face Hub.",
+        help="Folder with one folder per class, with or without train/ and val/; a table; tar shards; or "
+        "hf://org/name on the Hugging Face Hub.",
     ),
 ]
 Model: TypeAlias = Annotated[
@@ -140,14 +147,14 @@ InitFrom: TypeAlias = Annotated[
 ]
 ImageSize: TypeAlias = Annotated[
     int | None,
-    typer.Option(help="Side in pixels of the image the network looks at.", show_default="the network's"),
+    typer.Option(help="Side of the network's input, in pixels.", show_default="the network's"),
 ]
 Classes: TypeAlias = Annotated[
     Path | None,
     typer.Option(
         parser=user_path,
         metavar="FILE",
-        help="Text file with a class name a line, in the order of the outputs.",
+        help="Text file with one class name per line, in the order of the outputs.",
         show_default="from DATA",
     ),
 ]
@@ -159,7 +166,7 @@ Settings: TypeAlias = Annotated[
     typer.Option(
         "--set",
         metavar="FIELD=VALUE",
-        help="Change a field of the recipe (optimizer.lr=3e-4); as often as you like.",
+        help="Change a field of the recipe (optimizer.lr=3e-4); may be repeated.",
         show_default=False,
     ),
 ]
@@ -180,12 +187,12 @@ Cache: TypeAlias = Annotated[
     typer.Option(
         parser=user_path,
         metavar="FOLDER",
-        help="Keep training photos here, decoded: loading them takes far less time from the second epoch on.",
+        help="Cache decoded training photos here, which loads them faster from the second epoch on.",
         show_default=False,
     ),
 ]
-CacheGb: TypeAlias = Annotated[float, typer.Option(help="Most gigabytes that --cache takes.")]
-Resume: TypeAlias = Annotated[bool, typer.Option("--resume", help="Go on with the run in --run.")]
+CacheGb: TypeAlias = Annotated[float, typer.Option(help="Largest size of --cache in gigabytes.")]
+Resume: TypeAlias = Annotated[bool, typer.Option("--resume", help="Continue the run in --run.")]
 NoProgress: TypeAlias = Annotated[bool, typer.Option("--no-progress", help="Show no live progress.")]
 Weights: TypeAlias = Annotated[
     str,
@@ -205,14 +212,14 @@ DefaultWeights: TypeAlias = Annotated[
     ),
 ]
 Cascade: TypeAlias = Annotated[
-    bool, typer.Option("--cascade", help="Of an ensemble, ask only as many members as each photo needs.")
+    bool, typer.Option("--cascade", help="Run only as many members of an ensemble as each photo needs.")
 ]
 EngineName: TypeAlias = Annotated[
     Literal["auto", "torch", "onnxruntime", "openvino"] | None,
     typer.Option(
         "--engine",
-        help="What to run on. auto tries those installed and takes the fastest: for many photos, since "
-        "making one ready takes some seconds.",
+        help="Run the network with this engine. auto takes the fastest of those installed, which pays "
+        "for many photos: preparing one takes some seconds.",
         show_default="the network as it is; auto for an exported file",
     ),
 ]
@@ -221,9 +228,17 @@ Tta: TypeAlias = Annotated[
     typer.Option(
         "--tta",
         metavar="flip|crops|scales",
-        help="Look at each photo in several ways and average what is said: its mirror image, five crops, "
-        "three sizes; as often as you like, and as many times slower.",
+        help="Average the probabilities of several views of each photo: its mirror image, five crops, "
+        "three sizes. May be repeated; each view costs one more pass.",
         show_default=False,
+    ),
+]
+Device: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DEVICE",
+        help="Run the network on cpu, cuda, cuda:1 or mps.",
+        show_default="the accelerator, if there is one",
     ),
 ]
 UnknownBelow: TypeAlias = Annotated[
@@ -232,7 +247,7 @@ UnknownBelow: TypeAlias = Annotated[
         metavar="P",
         min=0,
         max=1,
-        help="Call a photo unknown whose most probable class is less probable; 0 never does.",
+        help="Call a photo unknown if its most probable class is less probable; 0 never does.",
         show_default="as calibrated",
     ),
 ]
@@ -242,22 +257,24 @@ Workers: TypeAlias = Annotated[
     typer.Option(min=0, help="Processes that load photos.", show_default="by the machine's cores"),
 ]
 SkipBad: TypeAlias = Annotated[
-    bool, typer.Option("--skip-bad", help="Leave out photos that cannot be read, and say how many.")
+    bool, typer.Option("--skip-bad", help="Leave out photos that cannot be read, and print how many.")
 ]
 GroupDuplicates: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--group-duplicates",
-        help="Where a share of DATA is held out, keep photos that are almost the same on one side.",
+        help="Keep near-duplicates on the same side when a share of DATA is held out.",
     ),
 ]
 
 
-def load_trained(weights: str, *, engine: EngineName = None) -> Classifier | Ensemble:
-    """Return the classifier or the ensemble that weights are of.
+def load_trained(
+    weights: str, *, device: str | None = None, engine: EngineName = None
+) -> Classifier | Ensemble:
+    """Load a classifier or an ensemble.
 
     Raises:
-        ActivityNetError: They cannot be found or trusted.
+        ActivityNetError: The weights cannot be found or trusted, or the device is missing.
     """
     from activitynet import Classifier, Ensemble  # noqa: PLC0415  --help needs no torch
     from activitynet.export import is_exported  # noqa: PLC0415
@@ -265,21 +282,23 @@ def load_trained(weights: str, *, engine: EngineName = None) -> Classifier | Ens
 
     place = weights if is_exported(weights) else find_weights(weights)
     if not (isinstance(place, Path) and is_ensemble(place)):
-        return Classifier.load(place, engine=engine)
+        return Classifier.load(place, device=device, engine=engine)
     if engine is not None:
         raise typer.BadParameter("an ensemble runs as it is, or exported.", param_hint="--engine")
-    return Ensemble.load(place)
+    return Ensemble.load(place, device=device)
 
 
-def load_predictor(weights: str, *, engine: EngineName, cascade: bool) -> Predictor:
-    """Return what predicts by weights.
+def load_predictor(
+    weights: str, *, device: str | None = None, engine: EngineName = None, cascade: bool = False
+) -> Predictor:
+    """Load a classifier, an ensemble, or the cascade of an ensemble.
 
     Raises:
-        ActivityNetError: They cannot be found or trusted.
+        ActivityNetError: The weights cannot be found or trusted, or the device is missing.
     """
     from activitynet import Ensemble  # noqa: PLC0415  --help needs no torch
 
-    trained = load_trained(weights, engine=engine)
+    trained = load_trained(weights, device=device, engine=engine)
     if not cascade:
         return trained
     if isinstance(trained, Ensemble):
@@ -287,29 +306,49 @@ def load_predictor(weights: str, *, engine: EngineName, cascade: bool) -> Predic
     raise typer.BadParameter("it takes an ensemble, and this is one model.", param_hint="--cascade")
 
 
-def open_for(predictor: Predictor, data: Path, *, group_duplicates: bool) -> Path | PhotoData:
-    """Return what a predictor's method takes as data: opened, if near-duplicates are to be grouped.
+def open_for(
+    predictor: Predictor, data: Path, *, device: str | None, group_duplicates: bool = False
+) -> PhotoData:
+    """Open the data for a predictor, and print its classes.
 
     Raises:
-        DataError: The data cannot be used, or cannot be grouped.
+        DataError: The data cannot be used, or its near-duplicates cannot be grouped.
+        ModelError: The device is missing.
     """
-    if not group_duplicates:
-        return data
     from activitynet.data.open import open_data  # noqa: PLC0415
-    from activitynet.inference import best_device  # noqa: PLC0415
     from activitynet.runtime import distributed  # noqa: PLC0415  --help needs no torch
+    from activitynet.runtime.devices import resolve_device  # noqa: PLC0415
 
-    distributed.initialize(best_device())
-    return distributed.broadcast_from_main(
-        lambda: open_data(data, classes=predictor.classes, group_duplicates=True)
+    distributed.initialize(resolve_device(device))
+    opened = distributed.broadcast_from_main(
+        lambda: open_data(data, classes=predictor.classes, group_duplicates=group_duplicates)
     )
+    print_classes(opened)
+    return opened
+
+
+def print_classes(data: PhotoData) -> None:
+    """Print the classes, and how many files and folders were left out, in one line on stderr."""
+    if not speaks():
+        return
+    count = len(data.ignored)
+    what = "file or folder" if count == 1 else "files or folders"
+    left_out = f" ({count} {what} left out)" if count else ""
+    line = Text(printable(f"{len(data.classes)} classes{left_out}: {', '.join(data.classes)}"))
+    line.truncate(Console(stderr=True).width, overflow="ellipsis")
+    print(line.plain, file=sys.stderr)
+
+
+def described(data: PhotoData) -> dict[str, Any]:
+    """Return the classes and what was left out, as JSON values."""
+    return {"classes": list(data.classes), "ignored": [str(path) for path in data.ignored]}
 
 
 def read_settings(settings: list[str] | None) -> dict[str, Any]:
-    """Return what ``--set`` changes, by dotted field.
+    """Parse the values of ``--set``, by dotted field.
 
     Raises:
-        TrainingError: One of them is no ``FIELD=VALUE``, or a field is set twice.
+        TrainingError: A value is not ``FIELD=VALUE``, or a field is set twice.
     """
     from activitynet.training.recipe import parse_setting  # noqa: PLC0415  --help needs no torch
 
@@ -323,10 +362,10 @@ def read_settings(settings: list[str] | None) -> dict[str, Any]:
 
 
 def read_classes(path: Path | None) -> list[str] | None:
-    """Read class names from a text file, one a line; blank lines are passed over.
+    """Read class names from a text file, one per line; blank lines are ignored.
 
     Raises:
-        DataError: The file cannot be read, is not UTF-8 text, or names nothing.
+        DataError: The file cannot be read, is not UTF-8 text, or has no names.
     """
     if path is None:
         return None

@@ -1,4 +1,4 @@
-"""`activitynet predict`: what is in photos, one row each, as they come."""
+"""`activitynet predict`: one row for each photo, as soon as it is known."""
 
 from __future__ import annotations
 
@@ -30,30 +30,31 @@ def predict(
     *,
     photos: Annotated[list[str], typer.Argument(metavar="PHOTO", help="Photos, folders or globs.")],
     weights: options.DefaultWeights = "default",
+    device: options.Device = None,
     engine: options.EngineName = None,
     cascade: options.Cascade = False,
     tta: options.Tta = None,
-    top: Annotated[int, typer.Option(min=1, help="How many guesses to list for a photo.")] = 5,
+    top: Annotated[int, typer.Option(min=1, help="List this many classes per photo.")] = 5,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print a line of JSON for each photo, with its exact name.")
+        bool, typer.Option("--json", help="Print one line of JSON per photo, with its exact name.")
     ] = False,
     as_csv: Annotated[
-        bool, typer.Option("--csv", help="Print CSV; what does not print in a name is escaped.")
+        bool, typer.Option("--csv", help="Print CSV, with unprintable characters in names escaped.")
     ] = False,
     output: Annotated[
         Path | None,
         typer.Option(
             parser=user_path,
             metavar="FILE",
-            help="Write rows into this .csv, .jsonl or .parquet file as they come, and print none.",
+            help="Write rows into this .csv, .jsonl or .parquet file instead of printing them.",
             show_default=False,
         ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with FILE after a run that was cut off.")
+        bool, typer.Option("--resume", help="Continue --output after an interrupted run.")
     ] = False,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Threads that decode photos.", show_default="one a core")
+        int | None, typer.Option(min=1, help="Threads that decode photos.", show_default="one per core")
     ] = None,
     allow_urls: Annotated[
         bool, typer.Option("--allow-urls", help="Fetch photos given as http(s) URLs.")
@@ -64,19 +65,19 @@ def predict(
         typer.Option(
             parser=user_path,
             metavar="FILE",
-            help="PHOTO is a contest's folder: write the answers for its test photos into this CSV file.",
+            help="Take PHOTO as a contest's folder, and write predictions for its test photos into this CSV.",
             show_default=False,
         ),
     ] = None,
 ) -> int:
-    """Say what is in photos. The exit code is 1 when one of them could not be read."""
-    answers = {"--json": as_json, "--csv": as_csv, "--output": output, "--submission": submission}
-    asked = [name for name, value in answers.items() if value]
+    """Predict the class of photos. The exit code is 1 if one of them could not be read."""
+    outputs = {"--json": as_json, "--csv": as_csv, "--output": output, "--submission": submission}
+    asked = [name for name, value in outputs.items() if value]
     if len(asked) > 1:
         raise typer.BadParameter("choose one of them.", param_hint=" and ".join(asked))
     if resume and output is None:
-        raise typer.BadParameter("it goes on with the file that --output names.", param_hint="--resume")
-    predictor = options.load_predictor(weights, engine=engine, cascade=cascade)
+        raise typer.BadParameter("it needs --output FILE, the file to continue.", param_hint="--resume")
+    predictor = options.load_predictor(weights, device=device, engine=engine, cascade=cascade)
     if submission is not None:
         if len(photos) != 1:
             raise typer.BadParameter("it takes one PHOTO, the contest's folder.", param_hint="--submission")

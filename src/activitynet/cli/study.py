@@ -93,7 +93,7 @@ def study(
                 progress=not no_progress,
             )
         except Interrupted as stop:
-            print(f"{stop} Go on with the same command.", file=sys.stderr)
+            print(f"{stop} Continue with the same command.", file=sys.stderr)
             raise typer.Exit(128 + stop.signum) from stop
     print(f"page: {printable(str(run / 'study.html'))}", file=sys.stderr)
     if as_json:

@@ -26,7 +26,7 @@ _RECIPES = "the recipe's"
 
 
 def training_command(method: Literal["fit", "fine_tune"]) -> Callable[..., None]:
-    """Return the command over one of the classifier's ways to learn."""
+    """Return the `train` or the `fine-tune` command."""
 
     def command(
         *,
@@ -37,17 +37,20 @@ def training_command(method: Literal["fit", "fine_tune"]) -> Callable[..., None]
         recipe: options.RecipeName = "default" if method == "fit" else "fine_tune",
         settings: options.Settings = None,
         epochs: options.Epochs = None,
-        batch_size: Annotated[int | None, typer.Option(help="Photos a step.", show_default=_RECIPES)] = None,
+        batch_size: Annotated[
+            int | None, typer.Option(help="Photos per step.", show_default=_RECIPES)
+        ] = None,
         lr: Annotated[float | None, typer.Option(help="Peak learning rate.", show_default=_RECIPES)] = None,
         image_size: options.ImageSize = None,
         classes: options.Classes = None,
+        device: options.Device = None,
         seed: options.Seed = 0,
         workers: options.Workers = None,
         track: Annotated[
             list[str] | None,
             typer.Option(
                 metavar="NAME",
-                help="Log to this tracker (tensorboard, wandb, …); as often as you like.",
+                help="Log to this tracker (tensorboard, wandb, …); may be repeated.",
                 show_default=False,
             ),
         ] = None,
@@ -62,16 +65,18 @@ def training_command(method: Literal["fit", "fine_tune"]) -> Callable[..., None]
         from activitynet.data.scan import skipped_message  # noqa: PLC0415  --help needs no torch
 
         run = run_folder(run, model, resume=resume)
+        changes = options.read_settings(settings)
         classifier = activitynet.Classifier(
-            model, options.read_classes(classes), init_from=init_from, image_size=image_size
+            model, options.read_classes(classes), init_from=init_from, image_size=image_size, device=device
         )
+        photos = options.open_for(classifier, data, device=device, group_duplicates=group_duplicates)
         learn = classifier.fit if method == "fit" else classifier.fine_tune
-        with saying_how_to_go_on(run):
+        with explaining_resume(run):
             result = learn(
-                options.open_for(classifier, data, group_duplicates=group_duplicates),
+                photos,
                 run=run,
                 recipe=recipe,
-                settings=options.read_settings(settings),
+                settings=changes,
                 epochs=epochs,
                 batch_size=batch_size,
                 lr=lr,
@@ -84,7 +89,7 @@ def training_command(method: Literal["fit", "fine_tune"]) -> Callable[..., None]
                 progress=not no_progress,
                 track=tuple(track or ()),
             )
-        if not speaks():
+        if not options.speaks():
             return
         weights, plots = run / "model", sorted((run / "plots").glob("*.png"))
         best = dict(result.best)
@@ -94,6 +99,7 @@ def training_command(method: Literal["fit", "fine_tune"]) -> Callable[..., None]
                     "run": str(run),
                     "weights": str(weights),
                     "plots": [str(plot) for plot in plots],
+                    **options.described(photos),
                     "skipped": dict(result.skipped),
                     "best": best,
                     "history": [dict(row) for row in result.history],
@@ -104,43 +110,38 @@ def training_command(method: Literal["fit", "fine_tune"]) -> Callable[..., None]
         print(f"best epoch {result.best_epoch}: macro-F1 {macro_f1:.3f}, accuracy {accuracy:.3f}")
         if result.skipped:
             print(f"{skipped_message(result.skipped)}: {printable(str(run / 'skipped.jsonl'))}")
-        for path in (weights, *plots):  # one a line and whole, to be copied
+        for path in (weights, *plots):  # one per line, not cut, to be copied
             print(printable(str(path)))
 
     return command
 
 
-def speaks() -> bool:
-    """Tell whether this process is the one of several that prints; the library lets it alone write."""
-    return os.environ.get("RANK", "0") == "0"
-
-
 def run_folder(run: Path | None, model: str, *, resume: bool) -> Path:
-    """Return the folder of a run, a new one unless one is named, and say which."""
+    """Return the run folder, by default a new one, and print it."""
     if resume and run is None:
-        raise typer.BadParameter("it needs --run FOLDER, the run to go on with.", param_hint="--resume")
+        raise typer.BadParameter("it needs --run FOLDER, the run to continue.", param_hint="--resume")
     if run is None:
-        if "RANK" in os.environ:  # each process has its own clock
+        if "RANK" in os.environ:  # the clocks of processes differ
             raise typer.BadParameter("name the run of several processes.", param_hint="--run")
         first = Path("runs", f"{slug(model)}-{datetime.now():%Y%m%d-%H%M%S}")
         others = (first.with_name(f"{first.name}-{count}") for count in itertools.count(2))
         run = next(folder for folder in itertools.chain([first], others) if not folder.exists())
-    if speaks():
+    if options.speaks():
         print(f"run folder: {printable(str(run))}", file=sys.stderr)
     return run
 
 
 @contextlib.contextmanager
-def saying_how_to_go_on(run: Path) -> Iterator[None]:
-    """End the command in good order when its run is interrupted."""
+def explaining_resume(run: Path) -> Iterator[None]:
+    """Print how to continue when the run is interrupted."""
     from activitynet.training.signals import Interrupted  # noqa: PLC0415  --help needs no torch
 
     try:
         yield
     except Interrupted as stop:
-        if speaks():
+        if options.speaks():
             folder = shlex.quote(printable(str(run)))
-            print(f"{stop} Go on with the same command and --run {folder} --resume.", file=sys.stderr)
+            print(f"{stop} Continue with the same command and --run {folder} --resume.", file=sys.stderr)
         raise typer.Exit(128 + stop.signum) from stop
 
 
@@ -150,7 +151,7 @@ def distill(
         str,
         typer.Argument(
             metavar="TEACHER",
-            help="Folder of an ensemble or of weights, or org/name on the Hub. All members teach.",
+            help="Folder of weights or of an ensemble, or org/name on the Hub.",
         ),
     ],
     data: options.Data,
@@ -168,6 +169,7 @@ def distill(
     settings: options.Settings = None,
     epochs: options.Epochs = None,
     image_size: options.ImageSize = None,
+    device: options.Device = None,
     seed: options.Seed = 0,
     workers: options.Workers = None,
     skip_bad: options.SkipBad = False,
@@ -178,16 +180,18 @@ def distill(
     no_progress: options.NoProgress = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
 ) -> None:
-    """Teach one small model what others say of the training photos, and compare them on those of val."""
+    """Train a small model on the predictions of a larger model or an ensemble, and compare both."""
     changes = options.read_settings(settings)
     if "distill.teachers" in changes:
-        raise typer.BadParameter("TEACHER is who teaches; leave out distill.teachers.", param_hint="--set")
-    teaching = options.load_trained(teacher)
-    student = activitynet.Classifier(model, teaching.classes, init_from=init_from, image_size=image_size)
-    photos = options.open_for(student, data, group_duplicates=group_duplicates)
+        raise typer.BadParameter("TEACHER names the teacher: leave out distill.teachers.", param_hint="--set")
+    teaching = options.load_trained(teacher, device=device)
+    student = activitynet.Classifier(
+        model, teaching.classes, init_from=init_from, image_size=image_size, device=device
+    )
+    photos = options.open_for(student, data, device=device, group_duplicates=group_duplicates)
     run = run_folder(run, model, resume=resume)
     learn = student.fit if init_from is None else student.fine_tune
-    with saying_how_to_go_on(run):
+    with explaining_resume(run):
         learn(
             photos,
             run=run,
@@ -202,7 +206,7 @@ def distill(
             resume=resume,
             progress=not no_progress,
         )
-    if not speaks():
+    if not options.speaks():
         return
     rows = {}
     for name, predictor in (("teacher", teaching), ("student", student)):
@@ -232,6 +236,7 @@ def lr_find(
     settings: options.Settings = None,
     image_size: options.ImageSize = None,
     classes: options.Classes = None,
+    device: options.Device = None,
     seed: options.Seed = 0,
     workers: options.Workers = None,
     plot: Annotated[
@@ -239,16 +244,18 @@ def lr_find(
         typer.Option(
             parser=user_path,
             metavar="FILE",
-            help="Draw the loss over the rates into this PNG.",
+            help="Plot loss against learning rate into this PNG.",
             show_default=False,
         ),
     ] = None,
     skip_bad: options.SkipBad = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print rates, losses and suggestion.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print rates, losses and the suggestion as JSON.")
+    ] = False,
 ) -> None:
-    """Try rising learning rates for a hundred steps, and suggest one."""
+    """Suggest a learning rate, from a hundred steps at rising rates."""
     classifier = activitynet.Classifier(
-        model, options.read_classes(classes), init_from=init_from, image_size=image_size
+        model, options.read_classes(classes), init_from=init_from, image_size=image_size, device=device
     )
     found = classifier.find_learning_rate(
         data,
@@ -276,9 +283,7 @@ def lr_find(
 def recipes(
     recipe: Annotated[
         str | None,
-        typer.Argument(
-            metavar="NAME|FILE", help="A recipe to print whole, as TOML; without one, all are listed."
-        ),
+        typer.Argument(metavar="NAME|FILE", help="Print this recipe as TOML; without it, list all recipes."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -297,7 +302,7 @@ def recipes(
         print_json([{"name": name, "description": text} for name, text in described.items()])
         return
     printer = RowPrinter(
-        Column("recipe", width=max(map(len, described))), Column("what it is for", ratio=1, overflow="fold")
+        Column("recipe", width=max(map(len, described))), Column("description", ratio=1, overflow="fold")
     )
     for name, text in described.items():
         printer.row(name, text)

@@ -127,6 +127,7 @@ def build_ensemble(
     cascade_loss: float | None = None,
     batch_size: int = 64,
     workers: int = 0,
+    device: torch.device | None = None,
     seed: int = 0,
 ) -> tuple[Ensemble, Report]:
     """Choose, weight and calibrate members on validation photos.
@@ -145,6 +146,7 @@ def build_ensemble(
         cascade_loss: Also fit a cascade that may lose this much macro-F1.
         batch_size: Photos a forward pass.
         workers: Processes that decode.
+        device: Runs the members; `None` takes the machine's accelerator if it has one.
         seed: Seed of the bags of ``"greedy"``.
 
     Returns:
@@ -164,7 +166,9 @@ def build_ensemble(
     if not members:
         raise ModelError("an ensemble needs at least one member.")
     candidates = Ensemble(members, classes=classes)
-    answers, labels = collect_member_log_probs(candidates, photos, batch_size=batch_size, workers=workers)
+    answers, labels = collect_member_log_probs(
+        candidates, photos, batch_size=batch_size, workers=workers, device=device
+    )
     temperatures = [fit_temperature(logits, labels) for logits in answers]
     calibrated = log_softmax(answers / np.reshape(temperatures, (-1, 1, 1)))
     probabilities = np.exp(calibrated)
@@ -214,7 +218,12 @@ def build_ensemble(
 
 
 def collect_member_log_probs(
-    ensemble: Ensemble, photos: Sequence[Photo], *, batch_size: int = 64, workers: int = 0
+    ensemble: Ensemble,
+    photos: Sequence[Photo],
+    *,
+    batch_size: int = 64,
+    workers: int = 0,
+    device: torch.device | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Run each member on photos, decoding each photo once.
 
@@ -222,7 +231,7 @@ def collect_member_log_probs(
         Log-probabilities, (members, N, classes), and the labels, (N,).
     """
     dataset = PhotoDataset(photos, ensemble.preprocess)
-    members = _AllMembers(ensemble).to(best_device())
+    members = _AllMembers(ensemble).to(device or best_device())
     answers, labels = forward_dataset(members, dataset, batch_size=batch_size, workers=workers)
     return answers.double().numpy().transpose(1, 0, 2), labels.numpy()
 
@@ -287,6 +296,7 @@ def build_soup(
     greedy: bool = False,
     batch_size: int = 64,
     workers: int = 0,
+    device: torch.device | None = None,
 ) -> tuple[nn.Module, Card, tuple[Path, ...]]:
     """Average the weights of models of one network, and fit the temperature of the result.
 
@@ -297,6 +307,7 @@ def build_soup(
         greedy: Add models, best first, only while macro-F1 does not fall (`greedy_soup`).
         batch_size: Photos a forward pass.
         workers: Processes that decode.
+        device: Runs the members; `None` takes the machine's accelerator if it has one.
 
     Returns:
         The model, its card, and the folders of its members.
@@ -323,7 +334,11 @@ def build_soup(
     def evaluated(model: nn.Module) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         if model not in cached:
             log_probs, labels = collect_member_log_probs(
-                Ensemble([(model, card)], classes=classes), photos, batch_size=batch_size, workers=workers
+                Ensemble([(model, card)], classes=classes),
+                photos,
+                batch_size=batch_size,
+                workers=workers,
+                device=device,
             )
             cached[model] = log_probs[0], labels
         return cached[model]

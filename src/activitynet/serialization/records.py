@@ -211,7 +211,7 @@ def _converted(value: Any, hint: Any, path: str, complete: bool = False) -> Any:
         value = _items(value, base, path, complete)
     try:
         made = msgspec.convert(value, hint, strict=True)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeError) as error:  # the latter for half of a surrogate pair
         raise _refusal(value, hint, path) from error
     if isinstance(made, float) and not math.isfinite(made):
         raise _refusal(value, hint, path)

@@ -136,5 +136,5 @@ def test_the_data_themselves_are_not_overwritten(
     assert run(["audit", str(data), "--fix", str(table)]) == 0
     content = table.read_bytes()
     assert run(["audit", str(table), "--fix", str(table)]) == 2
-    assert "another table" in capsys.readouterr().err
+    assert "another file" in capsys.readouterr().err
     assert table.read_bytes() == content

@@ -91,7 +91,7 @@ def test_a_device_that_is_none_is_named(
         assert run([*command, "--device", "warp"]) == 2
         captured = capsys.readouterr()
         assert captured.out == ""
-        assert "error: 'warp' is no device" in captured.err
+        assert "error: 'warp' is not a device" in captured.err
     assert list(tmp_path.iterdir()) == []
 
 

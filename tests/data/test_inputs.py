@@ -106,9 +106,9 @@ def test_arrays_of_every_allowed_shape_open(
         (torch.full((3, 6, 8), 255.0), "must lie in"),
         (b"", "is empty"),
         (b"not a photo", "not a JPEG"),
-        (None, "no photo"),
-        (3, "no photo"),
-        (io.BytesIO(b"a\nb\nc\n"), "no photo"),
+        (None, "not a photo"),
+        (3, "not a photo"),
+        (io.BytesIO(b"a\nb\nc\n"), "not a photo"),
     ],
 )
 def test_what_is_no_photo_is_an_item_that_says_so(source: Any, reason: str) -> None:

@@ -172,7 +172,7 @@ def test_evaluation_does_not_touch_the_cache(
     assert list((tmp_path / "cache").glob("??/*.rgb")) == []
     monkeypatch.setattr("activitynet.data.cache.PhotoCache.open", lambda *_: pytest.fail("it was asked"))
     assert loaded.evaluate(photos, workers=0) == trained[0].evaluate(photos, workers=0)
-    with pytest.raises(DataError, match="cache_gb is 0"):
+    with pytest.raises(DataError, match="cache_gb must be greater than 0"):
         loaded.fit(photos, epochs=1, workers=0, progress=False, cache=tmp_path / "cache", cache_gb=0)
 
 

@@ -133,7 +133,7 @@ def _remembered(model: Any, sizes: Any) -> Any:
 
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every training take one epoch of small batches, load photos in this process, and draw no plots."""
-    from activitynet import classifier
+    from activitynet import classifier, predictor
     from activitynet.inference import engines
     from activitynet.training import fit
 
@@ -146,7 +146,7 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(classifier, "resolve_recipe", one_epoch)
     monkeypatch.setattr(engines, "network_graph", _remembered)
-    for module in (classifier, fit):
+    for module in (predictor, fit):
         monkeypatch.setattr(module, "default_workers", lambda: 0)
     for plot in ("plot_learning_curves", "plot_per_class_f1", "plot_confusion"):
         monkeypatch.setattr(fit, plot, lambda *_, **__: None)

@@ -41,7 +41,7 @@ def freeze(model: nn.Module, share: float, patterns: Sequence[str] = ()) -> list
     """Freeze parameters of a model; unfreeze all others.
 
     Args:
-        model: A zoo model, whose ``group_matcher`` defines the layer groups.
+        model: A zoo model, whose ``group_matcher`` defines the layer groups, if it has one.
         share: Share of the trunk's layer groups to freeze, from the input on, in [0, 1].
         patterns: Names of other parameters to freeze, with ``*`` and ``?`` as in file names
             (``"stages.0.*"``). The classifier is never frozen.
@@ -54,7 +54,10 @@ def freeze(model: nn.Module, share: float, patterns: Sequence[str] = ()) -> list
     """
     head = {id(parameter) for part in classifiers_of(model) for parameter in part.parameters()}
     trunk = [name for name, parameter in model.named_parameters() if id(parameter) not in head]
-    groups = group_parameters(model, model.group_matcher(coarse=False))  # type: ignore[operator]
+    if hasattr(model, "group_matcher"):
+        groups = group_parameters(model, model.group_matcher(coarse=False))  # type: ignore[operator]
+    else:  # a few networks of timm name no layers: then each parameter is one
+        groups = {index: [name] for index, name in enumerate(trunk)}
     layers = [names for _, names in sorted(groups.items()) if not set(trunk).isdisjoint(names)]
     frozen = {name for names in layers[: round(share * len(layers))] for name in names}
     for pattern in patterns:

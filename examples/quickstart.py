@@ -38,7 +38,7 @@ def main() -> int:
     print("2. Training a small network …")
     # Batch norms learn faster than the network's own group norms where there are minutes, not hours.
     classifier = activitynet.Classifier("test_resnet_se", image_size=64, model_args={"norm": "batch"})
-    classifier.fit(drawings, run=run, recipe="quick", epochs=1 if options.quick else None)
+    classifier.fit(drawings, run=run, recipe="quick", epochs=1 if options.quick else 16)
     scores = classifier.evaluate(drawings, split="val")
     print(f"   Held-out drawings: {scores.summary()}")
 

@@ -241,11 +241,13 @@ def test_options_are_one_record_and_unknown_ones_are_refused(photos: Path) -> No
     calls: list[tuple[Callable[..., object], str, str]] = [
         (classifier.fit, "epoch", "epochs"),
         (classifier.fit, "worker", "workers"),
+        (classifier.fine_tune, "epoch", "epochs"),
+        (classifier.calibrate, "splits", "split"),
         (classifier.collect_outputs, "batchsize", "batch_size"),
         (classifier.predict_one, "topp", "top"),
     ]
     for method, wrong, right in calls:
-        with pytest.raises(TypeError, match=rf"{wrong!r}\. Did you mean {right!r}"):
+        with pytest.raises(TypeError, match=rf"^{method.__name__}\(\) .*{wrong!r}\. Did you mean {right!r}"):
             method(photos, **{wrong: 1})
 
 

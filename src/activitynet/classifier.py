@@ -210,6 +210,7 @@ class Classifier(Predictor):
             ModelError: There are no pretrained weights to fine-tune.
             ActivityNetError: Any error of `fit`.
         """
+        check_keywords("fine_tune", options, {*FitKeywords.__annotations__, "recipe"})
         if self._model is None and self._init_from is None:
             raise ModelError(
                 "fine-tuning needs pretrained weights: set init_from (--init-from on the command line), or "
@@ -278,6 +279,7 @@ class Classifier(Predictor):
             DataError: The data cannot be used, or the risk cannot be met.
             ModelError: There are no weights yet, or the model has no linear layer for vector scaling.
         """
+        check_keywords("calibrate", options, {*EvaluateOptions.__annotations__, "method", "risk"})
         self._refuse_engine()
         split = options.get("split", "val")
         found = fit_calibration(self.collect_outputs(data, **options), method=method, risk=risk)

@@ -151,7 +151,7 @@ def test_what_is_held_out_depends_on_the_seed_but_not_on_other_classes(tmp_path:
     [
         ([], "holds no photos"),
         (["a/", "b/"], "holds no photos"),
-        (["a/1.psd", "b/2.psd"], r"holds no photos \(left out, .*: '1.psd', 'a', '2.psd' and 1 more\)"),
+        (["a/1.psd", "b/2.psd"], r"holds no photos \(left out 4 .*: '1.psd', 'a', '2.psd' and 1 more\)"),
         (["1.jpg", "a/1.jpg", "b/1.jpg"], "1.jpg' is in no class's folder"),
         (["train/1.jpg", "train/a/1.jpg"], "1.jpg' is in no class's folder"),
         (["a/1.jpg", "a/2.jpg"], "one class only, 'a'"),

@@ -229,7 +229,7 @@ def test_what_a_folder_holds_beside_photos_is_counted_and_named(
     assert "'0.txt', '1.txt', '2.txt' and 2 more." in caplog.text
     assert len(caplog.records) == 1
     (tmp_path / "no extension").unlink()
-    assert "it holds no photos. Check the path. left out" in refused(tmp_path)
+    assert "it holds no photos (left out 5 files or folders" in refused(tmp_path)
 
 
 def test_what_lies_beside_shards_or_in_them_is_taken_or_named(
@@ -243,7 +243,7 @@ def test_what_lies_beside_shards_or_in_them_is_taken_or_named(
     for name in ("c.psd", "classes.txt"):
         (tmp_path / name).touch()
     assert names(tmp_path) == [str(tmp_path / "a.tar" / "1.jpg"), str(tmp_path / "b.png")]
-    assert caplog.messages[0].endswith("no classes: 'README.md', 'c.psd'.")
+    assert caplog.messages[0].endswith("not photos or classes: 'README.md', 'c.psd'.")
 
 
 def test_brackets_of_folders_and_files_that_exist_are_no_pattern(tmp_path: Path) -> None:

@@ -108,7 +108,12 @@ def left_out_note(left_out: Sequence[Path], count: int | None = None) -> str:
     some = ", ".join(repr(path.name) for path in left_out[:3])
     more = f" and {count - 3} more" if count > 3 else ""
     heif = any(path.suffix.lower() in _HEIF_EXTENSIONS for path in left_out) and not can_read_heif()
-    return f"left out, as no photos or no classes: {some}{more}.{f' {HEIF_REMEDY}' if heif else ''}"
+    what = (
+        "1 file or folder that is not a photo or class"
+        if count == 1
+        else (f"{count} files or folders that are not photos or classes")
+    )
+    return f"left out {what}: {some}{more}.{f' {HEIF_REMEDY}' if heif else ''}"
 
 
 def visible_entries(folder: Path, left_out: list[Path] | None = None) -> list[Path]:

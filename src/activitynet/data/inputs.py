@@ -142,7 +142,8 @@ def _from_folder(text: str, place: Path, *, packed: bool = False) -> Iterator[Na
         return
     note = left_out_note(left_out, len(left_out) + others) if left_out else ""
     if not photos:
-        yield text, _refusal(text, f"it holds no photos. Check the path. {note}".rstrip())
+        others_note = f" ({note.rstrip('.')})" if note else ""
+        yield text, _refusal(text, f"it holds no photos{others_note}. Check the path.")
     elif note:
         _log.warning("%s: %s", text, note)
 

@@ -1,4 +1,4 @@
-"""Why a model says what it says of a photo: where it looks, and which photos it has seen that are like it."""
+"""Explain predictions: heat maps of the evidence for a class, and the most similar photos."""
 
 from __future__ import annotations
 
@@ -28,14 +28,13 @@ _CELLS = 8
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """Where a model looks when it gives a class its probability.
+    """The parts of a photo that support a class.
 
     Attributes:
         label: The class.
-        probability: What the model gives it, in [0, 1].
-        heat: How much each part of the photo speaks for the class, float32 (height, width) of ``overlay``;
-            from 0 to 1, the part that speaks most.
-        overlay: The photo in grey, and the parts that speak for the class in colour.
+        probability: Its predicted probability, in [0, 1].
+        heat: Evidence for the class, float32 (height, width) of ``overlay``, scaled to [0, 1].
+        overlay: The photo in grey, with the evidence in colour.
     """
 
     label: str
@@ -45,22 +44,22 @@ class Explanation:
 
 
 def grad_cam(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Return which places of a model's last map speak for a class (Selvaraju et al. 2017).
+    """Return the Grad-CAM of a model's last feature map (Selvaraju et al. 2017).
 
-    https://arxiv.org/abs/1610.02391. Of transformers, the map is made of the patches' tokens as they enter
-    the last block, since after it only some tokens matter. (captum has it for maps of convolutional
-    networks alone; the tests hold this against it.)
+    https://arxiv.org/abs/1610.02391. For transformers, the map is made of the patch tokens that enter the
+    last block, because the block's output is often read at one token only. captum supports maps with
+    channels first only; the tests compare with it.
 
     Args:
         model: A zoo model or a timm model.
-        images: Preprocessed, (N, 3, H, W), on the model's device.
-        labels: The class to explain for each, int64 (N,).
+        images: Preprocessed images, (N, 3, H, W), on the model's device.
+        labels: Class to explain for each image, int64 (N,).
 
     Returns:
-        Float32 (N, h, w), from 0 to 1, the largest of each image; all 0 where nothing speaks for it.
+        Float32 (N, h, w), each image scaled to [0, 1]; all 0 without evidence.
 
     Raises:
-        ModelError: The model has no map of places.
+        ModelError: The model has no spatial feature map.
     """
     was_training = model.training
     model.eval()
@@ -77,7 +76,7 @@ def grad_cam(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> to
 def _last_map(
     model: nn.Module, images: torch.Tensor
 ) -> tuple[torch.Tensor, Callable[[torch.Tensor], torch.Tensor], torch.Tensor]:
-    """Return the features to differentiate by, what makes (N, channels, h, w) of them, and the logits."""
+    """Return the features to differentiate by, their conversion to (N, channels, h, w), and the logits."""
     network: Any = model
     if not hasattr(model, "forward_features"):
         raise ModelError(
@@ -88,13 +87,15 @@ def _last_map(
     if isinstance(features, torch.Tensor) and features.dim() == 4:
         features = features.detach().clone().requires_grad_()
         with torch.enable_grad():
-            logits = network.forward_head(features.clone())  # which may be changed in place
+            logits = network.forward_head(features.clone())  # a head may work in place
         last = features.shape[1] != network.num_features == features.shape[3]
         return features, (lambda x: x.permute(0, 3, 1, 2)) if last else (lambda x: x), logits
     grid = getattr(getattr(model, "patch_embed", None), "grid_size", None)
     blocks = getattr(model, "blocks", None)
     if grid is None or not blocks or not hasattr(blocks[-1], "norm1"):
-        raise ModelError("this network has no map of places for Grad-CAM; choose the method 'occlusion'.")
+        raise ModelError(
+            "this network has no spatial feature map for Grad-CAM; choose the method 'occlusion'."
+        )
     kept: list[torch.Tensor] = []
 
     def keep(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
@@ -122,19 +123,19 @@ def occlusion(
     *,
     cells: int = _CELLS,
 ) -> torch.Tensor:
-    """Return by how much a class becomes less probable when a part of the photo is covered in grey.
+    """Return the loss of a class's probability when a part of the photo is covered in grey.
 
-    Zeiler and Fergus 2014, https://arxiv.org/abs/1311.2901. It asks nothing of the model, and so works for
+    Zeiler and Fergus 2014, https://arxiv.org/abs/1311.2901. It needs only predictions, so it works for
     ensembles and engines too.
 
     Args:
-        probabilities: Gives the classes' probabilities, (N, classes), of photos.
-        photo: Of mode RGB.
+        probabilities: Maps photos to class probabilities, (N, classes).
+        photo: The photo, of mode RGB.
         label: The class to explain.
-        cells: Parts along each side; a model is asked ``cells``² times.
+        cells: Parts along each side; it takes ``cells``² predictions.
 
     Returns:
-        Float32 (cells, cells), from 0 to 1, the largest; all 0 where nothing speaks for the class.
+        Float32 (cells, cells), scaled to [0, 1]; all 0 without evidence.
     """
     width, height = photo.size
     covered = []
@@ -164,16 +165,16 @@ def explain(
     label: int | None = None,
     how: How = "grad-cam",
 ) -> Explanation:
-    """Say where a model looks in a photo.
+    """Explain a prediction with a heat map.
 
     Args:
-        model: Gives logits.
-        preprocess: What turns a photo into the model's input.
+        model: Maps images to logits.
+        preprocess: Turns a photo into the model's input.
         classes: Class names in the order of the logits.
-        photo: Of mode RGB.
+        photo: The photo, of mode RGB.
         temperature: Logits are divided by it before the softmax.
         label: The class to explain; `None` takes the most probable one.
-        how: ``"grad-cam"`` is one pass; ``"occlusion"`` takes 64 and works for every model.
+        how: ``"grad-cam"`` takes one pass; ``"occlusion"`` takes 64 and works for every model.
 
     Raises:
         ModelError: Grad-CAM does not work for this model.
@@ -185,29 +186,29 @@ def explain(
 
     shown = photo.copy()
     shown.thumbnail((_SHOWN, _SHOWN), Image.Resampling.BICUBIC)
-    (odds,) = probabilities([photo])
-    chosen = int(odds.argmax()) if label is None else label
+    (predicted,) = probabilities([photo])
+    chosen = int(predicted.argmax()) if label is None else label
     if how == "occlusion":
         heat = occlusion(probabilities, shown, chosen)
         heat = _enlarged(heat, shown.height, shown.width)
     else:
         if not isinstance(preprocess, Preprocess):
             raise ModelError(
-                "Grad-CAM looks into one network, and this is several; choose the method 'occlusion'."
+                "Grad-CAM needs a single network, and this is an ensemble; choose the method 'occlusion'."
             )
         device = device_of(model)
         (heat,) = grad_cam(model, preprocess(photo)[None].to(device), torch.tensor([chosen], device=device))
         heat = _in_photo(heat.cpu(), preprocess, shown.height, shown.width)
     array = heat.clamp(0, 1).numpy()
-    return Explanation(classes[chosen], float(odds[chosen]), array, overlaid(shown, array))
+    return Explanation(classes[chosen], float(predicted[chosen]), array, overlaid(shown, array))
 
 
 def overlaid(photo: Image.Image, heat: NDArray[np.float32]) -> Image.Image:
-    """Return a photo in grey under a heat map of its size, the hotter the more opaque."""
+    """Return a photo in grey under a heat map of its size; opacity grows with the heat."""
     from matplotlib import colormaps  # noqa: PLC0415  heavy, and only pictures need it
 
     grey = np.asarray(photo.convert("L").convert("RGB"), dtype=np.float32) / 255
-    colour = colormaps["plasma"](heat)[..., :3]  # falls evenly in lightness, so it reads without colours
+    colour = colormaps["plasma"](heat)[..., :3]  # its lightness is monotone, so it also reads in grey
     share = 0.75 * heat[..., None]
     return Image.fromarray(((grey * (1 - share) + colour * share) * 255).round().astype(np.uint8))
 
@@ -217,7 +218,7 @@ def _enlarged(heat: torch.Tensor, height: int, width: int) -> torch.Tensor:
 
 
 def _in_photo(heat: torch.Tensor, preprocess: Preprocess, height: int, width: int) -> torch.Tensor:
-    """Put a map of the network's input back into its place in a photo; what the network did not see is 0."""
+    """Map a heat map of the network's input back to the photo; parts outside the input are 0."""
     top, left, box_height, box_width, new_height, new_width = preprocess.frame(height, width)
     heat = _enlarged(heat, *preprocess.size)
     above, before = (preprocess.size[0] - new_height) // 2, (preprocess.size[1] - new_width) // 2
@@ -237,26 +238,28 @@ def nearest_photos(
     batch_size: int = 64,
     workers: int = 0,
 ) -> list[tuple[Photo, float]]:
-    """Return the photos whose features are most like a photo's: mostly what its answer was learned from.
+    """Return the photos whose features are most similar to those of one photo.
 
     Args:
         model: A zoo model or a timm model.
-        preprocess: What turns a photo into the model's input.
-        photo: Of mode RGB.
-        photos: Where to look. Only the best are kept, whatever their number.
-        count: How many to return.
+        preprocess: Turns a photo into the model's input.
+        photo: The photo, of mode RGB.
+        photos: The photos to search. Memory does not grow with their number.
+        count: Number of photos to return.
         batch_size: Photos a forward pass.
         workers: Processes that decode.
 
     Returns:
-        Photos with the cosine of their features' and the photo's, in [-1, 1], the nearest first.
+        Photos with the cosine similarity of their features, in [-1, 1], most similar first.
 
     Raises:
         ImageError: A photo cannot be read.
         ModelError: The model has no features to compare.
     """
     if not hasattr(model, "forward_features"):
-        raise ModelError(f"{type(model).__name__} has no features of its own: take one network, no ensemble.")
+        raise ModelError(
+            f"{type(model).__name__} has no features to compare: use a single network, not an ensemble."
+        )
     (mine,) = forward_batches(model, [default_collate([preprocess(photo)])], features=True)
     mine = F.normalize(mine, dim=1)[0]
     at: list[torch.Tensor] = []

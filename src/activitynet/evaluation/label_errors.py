@@ -1,7 +1,7 @@
 """Find labels that are probably wrong, by cross-validated predictions.
 
-Confident learning (Northcutt et al. 2021, https://arxiv.org/abs/1911.00068) is thirty lines here: cleanlab
-would bring pandas, and its licence is the AGPL.
+Confident learning (Northcutt et al. 2021, https://arxiv.org/abs/1911.00068) takes thirty lines here; cleanlab
+would add pandas, tqdm and termcolor for them.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ def cross_val_predict(
 ) -> NDArray[np.float64]:
     """Predict each photo by a linear probe that was fitted without it and its group.
 
-    Of three strengths of regularisation, the one with the least log loss is taken.
+    The strength of regularisation with the lowest log loss, of three, is used.
 
     Args:
         features: Pooled features, (N, D).
         labels: Class indices from 0, each of them in enough groups (`can_be_folded`); (N,).
         groups: Numbers of the groups, (N,).
-        seed: Fixes the folds.
+        seed: Seed of the folds.
 
     Returns:
         Probabilities, (N, classes).
@@ -124,7 +124,7 @@ def with_label_issues(
             have been trained on these labels.
         image_size: Side in pixels of the network's input; `None` takes the network's own.
         workers: Processes that load photos; 0 loads in this one.
-        seed: Fixes the folds.
+        seed: Seed of the folds.
 
     Raises:
         DataError: Fewer than two classes have enough photos.

@@ -347,6 +347,8 @@ def test_a_mistyped_folder_is_not_looked_for_on_the_hub(
     for source in ("modle", "./modle", str(tmp_path / "modle"), "runs/model/x"):
         with pytest.raises(WeightsError, match="there is no folder"):
             find_weights(source)
+    with pytest.raises(WeightsError, match="Did you mean 'default'"):
+        find_weights("defualt")
     assert ready.requests == []
     refused(HubError, "no such repository", "runs/modle@main")
 

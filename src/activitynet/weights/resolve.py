@@ -153,7 +153,7 @@ def find_weights(source: str | os.PathLike[str]) -> Path:
 def _reference(source: str, folder: Path) -> hub.Reference:
     """Return the repository that a text names, unless it looks like the path of a missing folder."""
     beside = [str(entry) for entry in folder.parent.iterdir()] if folder.parent.is_dir() else []
-    beside += [release.name for release in hub.list_releases()]
+    beside += [DEFAULT, *(release.name for release in hub.list_releases())]
     missing = "is not a folder" if folder.exists() else "is not here: there is no folder of that name"
     message = f"{str(folder)!r} {missing}.{did_you_mean(str(folder), beside)}"
     try:
